@@ -1,0 +1,265 @@
+"""Keras callbacks of a training run: sheet, resumable checkpoint, best generator, progress."""
+
+import csv
+import io
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from pix2pix_tf import color
+from pix2pix_tf.generators import save_generator
+from pix2pix_tf.photographs import write_atomically
+from pix2pix_tf.sheets import contact_sheet
+
+BETTER = {"val_g_l1": min, "val_psnr": max, "val_auc": max, "epoch": max}
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss became NaN or infinite."""
+
+
+class Interrupted(Exception):  # noqa: N818 - the run is whole and will go on
+    """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
+
+
+class L1WarmUp(keras.callbacks.Callback):
+    """L1 alone for the first `epochs` epochs, the adversarial loss after them."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.adversarial = epoch >= self.epochs
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Raises NonFiniteLossError before weights that are no numbers can reach a checkpoint."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._check(logs, f"step {int(self.model.step.value)}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(logs, f"epoch {epoch + 1}")
+
+    def _check(self, logs, where):
+        for name, value in (logs or {}).items():
+            if not math.isfinite(float(value)):
+                raise NonFiniteLossError(
+                    f"{name} became {float(value)} at {where}. The last checkpoint is intact: "
+                    "start the run anew with a lower learning rate, or with precision float32."
+                )
+
+
+class SampleSheet(keras.callbacks.Callback):
+    """Writes sheets/epoch-NNNN.png (grey | ours | truth) of fixed pairs, and shows them to
+    TensorBoard.
+
+    Args:
+        L, ab: scaled arrays (count, side, side, 1) and (count, side, side, 2).
+        run_dir: the run's folder.
+    """
+
+    def __init__(self, L, ab, run_dir):
+        super().__init__()
+        self.L, self.ab = L, ab
+        self.run_dir = Path(run_dir)
+        self.writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        result = self.model.predict_on_batch(self.L)
+        pictures = [
+            color.to_uint8(color.l_ab_to_rgb(self.L, ab))
+            for ab in (np.zeros_like(self.ab), result, self.ab)
+        ]
+        rows = list(zip(*pictures, strict=True))
+        sheet = contact_sheet(rows, ("grey", "ours", "truth"), cell=self.L.shape[1])
+        buffer = io.BytesIO()
+        Image.fromarray(sheet).save(buffer, "PNG")
+        write_atomically(self.run_dir / "sheets" / f"epoch-{epoch + 1:04d}.png", buffer.getvalue())
+        if self.writer is None:
+            self.writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard" / "sheet"))
+        with self.writer.as_default():
+            tf.summary.image("grey | ours | truth", sheet[None], step=epoch)
+        self.writer.flush()
+
+
+class MetricsTable(keras.callbacks.Callback):
+    """metrics.csv: a row for each epoch, written whole; resuming drops rows of repeated epochs."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = Path(path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, **{name: f"{value:.6g}" for name, value in (logs or {}).items()}}
+        rows = [r for r in self._read() if int(r["epoch"]) <= epoch] + [row]
+        text = io.StringIO()
+        names = list(dict.fromkeys(name for r in rows for name in r))
+        writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path, text.getvalue().encode())
+
+    def _read(self):
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+class BestGenerator(keras.callbacks.Callback):
+    """Saves the generator of the best epoch by `metric`, a key of `BETTER`.
+
+    Epochs before `first_epoch` (those with L1 alone) never win over later ones.
+    """
+
+    def __init__(self, path, metric, image_size, first_epoch=0):
+        super().__init__()
+        self.path, self.metric, self.image_size = Path(path), metric, image_size
+        self.first_epoch = first_epoch
+        self.best = tf.Variable(math.nan, dtype=tf.float64, trainable=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = epoch if self.metric == "epoch" else float(logs[self.metric])
+        best = float(self.best)
+        leads = math.isnan(best) or BETTER[self.metric](value, best) == value != best
+        if leads or epoch == self.first_epoch:
+            self.best.assign(value)
+            save_generator(self.model.inference_generator, self.path, self.image_size)
+
+
+class ResumableCheckpoint(keras.callbacks.Callback):
+    """Keeps the newest training states, and saves one when the run is asked to stop.
+
+    A state is saved after each epoch, after `minutes` within one, and at Ctrl-C or SIGTERM, which
+    then raise `Interrupted`; a second Ctrl-C stops at once. This callback must come last, so that
+    a saved epoch is one whose other callbacks are done.
+
+    Args:
+        folder: where checkpoints lie.
+        model: the Pix2Pix model, compiled.
+        steps_per_epoch: of the run, to tell the last step of an epoch from the others.
+        keep: newest checkpoints kept.
+        minutes: longest time between checkpoints.
+        **variables: further variables to keep.
+    """
+
+    def __init__(self, folder, model, steps_per_epoch, keep=2, minutes=10.0, **variables):
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+        self.seconds = 60 * minutes
+        networks = {"generator": model.generator, "discriminator": model.discriminator}
+        if model.ema_generator is not None:
+            networks["ema_generator"] = model.ema_generator
+        self.checkpoint = tf.train.Checkpoint(
+            **networks,
+            generator_optimizer=model.generator_optimizer,
+            discriminator_optimizer=model.discriminator_optimizer,
+            step=model.step.value,
+            # Keras leaves the seeds of dropout out of checkpoints (keras#19796).
+            seeds=[
+                layer.seed_generator.state.value
+                for layer in model.generator.layers
+                if isinstance(layer, keras.layers.Dropout) and layer.seed_generator is not None
+            ],
+            **variables,
+        )
+        self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=keep)
+        self.stop_signal = None
+        self._saved_at = time.monotonic()
+        self._handlers = {}
+
+    def restore(self):
+        """Restores the newest state, if there is one; returns its path or None."""
+        path = self.manager.latest_checkpoint
+        if path:
+            self.checkpoint.restore(path).assert_existing_objects_matched()
+        return path
+
+    def save(self):
+        self.manager.save()
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.step.value) % self.steps_per_epoch == 0:
+            return  # the epoch's end saves, after its validation
+        due = time.monotonic() - self._saved_at > self.seconds
+        if self.stop_signal or due:
+            self.save()
+        self._stop_if_asked()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.save()
+        self._stop_if_asked()
+
+    def _stop_if_asked(self):
+        if self.stop_signal:
+            raise Interrupted(signal.Signals(self.stop_signal).name)
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._handlers[number] = signal.signal(number, self._ask)
+            except ValueError:  # not the main thread: signals are somebody else's
+                break
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame):
+        if self.stop_signal:
+            raise KeyboardInterrupt
+        self.stop_signal = number
+        print("stopping after this step; once more stops at once", file=sys.stderr, flush=True)
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with losses and images/s on a terminal; one line for each epoch elsewhere."""
+
+    def __init__(self, epochs, steps_per_epoch, batch_size):
+        super().__init__()
+        self.epochs, self.steps, self.batch_size = epochs, steps_per_epoch, batch_size
+        self.bar = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.monotonic()
+        self.first_step = self.done = int(self.model.step.value) % self.steps
+        if sys.stderr.isatty():
+            self.bar = tqdm(
+                desc=f"Epoch {epoch + 1}/{self.epochs}",
+                total=self.steps * self.batch_size,
+                initial=self.first_step * self.batch_size,
+                unit=" images",
+                leave=False,
+            )
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = self.first_step + batch + 1
+        self.trained = time.monotonic()
+        if self.bar is not None:
+            self.bar.set_postfix({n: f"{float(logs[n]):.3f}" for n in ("g_l1", "d_loss")}, False)
+            self.bar.update((done - self.done) * self.batch_size)
+        self.done = done
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.bar is not None:
+            self.bar.close()
+        images = (self.done - self.first_step) * self.batch_size
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        print(
+            f"Epoch {epoch + 1}/{self.epochs}  {figures}  "
+            f"{images / (self.trained - self.began):.1f} images/s  "
+            f"{time.monotonic() - self.began:.0f} s",
+            flush=True,
+        )

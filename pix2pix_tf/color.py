@@ -1,0 +1,199 @@
+"""Every colour constant and conversion of the package: sRGB ↔ CIE Lab ↔ the networks' range.
+
+    sRGB   uint8 0…255, uint16 0…65535 or float 0…1
+    Lab    float32, L* 0…100, a* and b* within ±108 for colours that sRGB can show
+    L, ab  float32 in [-1, 1]: L*/50 − 1 and (a*, b*)/110; what the networks see and paint
+
+The formulas are written once and run on NumPy arrays (giving NumPy arrays, without importing
+TensorFlow) and on TensorFlow tensors (giving tensors: eager, graph or XLA) alike. Channels are the
+last axis; any number of leading axes is accepted.
+
+White point and matrix are those of `skimage.color` (D65, 2° observer; IEC 61966-2-1), with which
+the results agree to 1e-3 Lab.
+"""
+
+import numpy as np
+
+L_SCALE = 50.0  # L* / 50 − 1 lies in [-1, 1]
+AB_SCALE = 110.0  # the sRGB gamut reaches |a*|, |b*| < 108.1
+
+WHITE = (0.95047, 1.0, 1.08883)  # XYZ of D65
+RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+XYZ_TO_RGB = tuple(map(tuple, np.linalg.inv(np.array(RGB_TO_XYZ)).tolist()))
+
+SRGB_SLOPE = 12.92  # the straight piece of the sRGB curve near black
+SRGB_OFFSET = 0.055
+SRGB_GAMMA = 2.4
+SRGB_ENCODED_KNEE = 0.04045
+SRGB_LINEAR_KNEE = 0.0031308
+
+LAB_KNEE = 0.008856  # (6/29)³, where the cube root gives way to a straight line
+LAB_SLOPE = 7.787
+LAB_OFFSET = 16.0 / 116.0
+LAB_INVERSE_KNEE = 0.2068966  # 6/29
+
+
+def rgb_to_lab(rgb):
+    """CIE Lab of sRGB colours.
+
+    Args:
+        rgb: array or tensor (..., 3); uint8, uint16, or float in [0, 1].
+
+    Returns:
+        float32 (..., 3): L* in 0…100, a*, b* in about ±108.
+    """
+    xp, rgb = _as_float01(rgb)
+    linear = _linear_from_srgb(xp, rgb)
+    fx, fy, fz = (
+        _lab_curve(xp, _weighted(linear, weights) / white)
+        for weights, white in zip(RGB_TO_XYZ, WHITE, strict=True)
+    )
+    return xp.stack([116.0 * fy - 16.0, 500.0 * (fx - fy), 200.0 * (fy - fz)], axis=-1)
+
+
+def lab_to_rgb(lab):
+    """sRGB of CIE Lab colours; colours outside the sRGB gamut are clipped, never wrapped.
+
+    Args:
+        lab: float array or tensor (..., 3).
+
+    Returns:
+        float32 (..., 3) in [0, 1]. `to_uint8` and `to_uint16` quantise it.
+    """
+    xp, lab = _as_float32(lab)
+    fy = (lab[..., 0] + 16.0) / 116.0
+    fx = fy + lab[..., 1] / 500.0
+    fz = fy - lab[..., 2] / 200.0
+    xyz = xp.stack(
+        [_lab_curve_inverse(xp, f) * white for f, white in zip((fx, fy, fz), WHITE, strict=True)],
+        axis=-1,
+    )
+    linear = xp.stack([_weighted(xyz, weights) for weights in XYZ_TO_RGB], axis=-1)
+    return _srgb_from_linear(xp, xp.minimum(xp.maximum(linear, 0.0), 1.0))
+
+
+def lightness(rgb):
+    """L* of sRGB colours, `rgb_to_lab(rgb)[..., :1]` at a third of its cost.
+
+    Args:
+        rgb: array or tensor (..., 3), or (..., 1) for grey; uint8, uint16, or float in [0, 1].
+
+    Returns:
+        float32 (..., 1), 0…100.
+    """
+    xp, rgb = _as_float01(rgb)
+    linear = _linear_from_srgb(xp, rgb)
+    y = linear if rgb.shape[-1] == 1 else _weighted(linear, RGB_TO_XYZ[1])[..., None]
+    return 116.0 * _lab_curve(xp, y) - 16.0
+
+
+def scale_lab(lab):
+    """Lab (..., 3) → the networks' (L (..., 1), ab (..., 2)), each float32 in [-1, 1]."""
+    _, lab = _as_float32(lab)
+    return scale_l(lab[..., :1]), lab[..., 1:] / AB_SCALE
+
+
+def scale_l(lightness):
+    """L* 0…100 → L in [-1, 1]."""
+    return lightness / L_SCALE - 1.0
+
+
+def unscale_lab(L, ab):
+    """The networks' L (..., 1) and ab (..., 2) in [-1, 1] → Lab (..., 3)."""
+    xp, L = _as_float32(L)
+    _, ab = _as_float32(ab)
+    lightness = (L + 1.0) * L_SCALE
+    return xp.concat([lightness, ab * AB_SCALE], axis=-1)
+
+
+def rgb_to_l_ab(rgb):
+    """sRGB (..., 3) → (L (..., 1), ab (..., 2)), scaled to [-1, 1]: a training pair."""
+    return scale_lab(rgb_to_lab(rgb))
+
+
+def l_ab_to_rgb(L, ab):
+    """Scaled L (..., 1) and ab (..., 2) → sRGB (..., 3), float32 in [0, 1]."""
+    return lab_to_rgb(unscale_lab(L, ab))
+
+
+def chroma(lab):
+    """C* = √(a*² + b*²) of Lab colours (..., 3): 0 is grey, 20 muted, 60 vivid."""
+    xp, lab = _as_float32(lab)
+    return xp.sqrt(lab[..., 1] ** 2 + lab[..., 2] ** 2)
+
+
+def to_uint8(rgb):
+    """sRGB float in [0, 1] → uint8, rounded and clipped."""
+    return _quantise(rgb, 255, "uint8")
+
+
+def to_uint16(rgb):
+    """sRGB float in [0, 1] → uint16, rounded and clipped."""
+    return _quantise(rgb, 65535, "uint16")
+
+
+def _quantise(rgb, levels, dtype):
+    xp, rgb = _as_float32(rgb)
+    rounded = xp.round(xp.minimum(xp.maximum(rgb, 0.0), 1.0) * levels)
+    return rounded.astype(dtype) if xp is np else xp.cast(rounded, dtype)
+
+
+def _namespace(x):
+    """NumPy for arrays, numbers and lists; TensorFlow, imported only now, for its tensors."""
+    if isinstance(x, np.ndarray | np.generic | list | tuple | int | float):
+        return np
+    import tensorflow as tf
+
+    return tf
+
+
+def _as_float32(x):
+    xp = _namespace(x)
+    if xp is np:
+        return np, np.asarray(x, np.float32)
+    return xp, xp.cast(x, "float32")
+
+
+def _as_float01(rgb):
+    dtype = np.asarray(rgb).dtype if isinstance(rgb, list | tuple) else rgb.dtype
+    name = getattr(dtype, "name", str(dtype))
+    xp, rgb = _as_float32(rgb)
+    if name in ("uint8", "uint16"):
+        return xp, rgb / (255.0 if name == "uint8" else 65535.0)
+    if not name.startswith(("float", "bfloat")):
+        raise ValueError(
+            f"sRGB colours must be uint8, uint16 or float in [0, 1]; received {name}. "
+            "Convert the array first."
+        )
+    return xp, rgb
+
+
+def _weighted(channels, weights):
+    # Written out, not a matmul: TF32 tensor cores would round a matmul to 1e-3 on GPUs.
+    return sum(channels[..., i] * weight for i, weight in enumerate(weights))
+
+
+def _linear_from_srgb(xp, rgb):
+    # The maximum keeps the power, which is evaluated for every pixel, free of NaN.
+    curve = ((xp.maximum(rgb, 0.0) + SRGB_OFFSET) / (1.0 + SRGB_OFFSET)) ** SRGB_GAMMA
+    return xp.where(rgb > SRGB_ENCODED_KNEE, curve, rgb / SRGB_SLOPE)
+
+
+def _srgb_from_linear(xp, linear):
+    curve = (1.0 + SRGB_OFFSET) * linear ** (1.0 / SRGB_GAMMA) - SRGB_OFFSET
+    return xp.where(linear > SRGB_LINEAR_KNEE, curve, linear * SRGB_SLOPE)
+
+
+def _lab_curve(xp, t):
+    return xp.where(
+        t > LAB_KNEE, xp.maximum(t, 0.0) ** (1.0 / 3.0), LAB_SLOPE * t + LAB_OFFSET
+    )
+
+
+def _lab_curve_inverse(xp, f):
+    # Very blue Labs reach negative f; the sRGB clip that follows takes care of them.
+    return xp.where(f > LAB_INVERSE_KNEE, f * f * f, (f - LAB_OFFSET) / LAB_SLOPE)

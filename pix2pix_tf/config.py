@@ -1,0 +1,206 @@
+"""`TrainConfig`: everything a training run depends on, as plain values.
+
+The flags of `pix2pix-tf fit` are made from these fields, and `config.json` of a run holds them.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+
+def _setting(default, help, choices=None):
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a training run; the defaults are those of the pix2pix paper."""
+
+    data: str | None = _setting(
+        None,
+        "photographs: a folder, a quoted glob or a .txt file of paths "
+        "(default: the shipped colour photographs)",
+    )
+    val_data: str | None = _setting(
+        None, "validation photographs (default: a part of --data, chosen by content)"
+    )
+    run_dir: str = _setting("runs/first", "folder of the run's results; a run found there goes on")
+    preset: str = _setting(
+        "paper", "recipe that the other flags refine", ("demo", "paper", "tutorial", "photos")
+    )
+    init: str | None = _setting(
+        None, "generator to start from: a shipped name, a folder or a .keras file"
+    )
+
+    image_size: int = _setting(256, "side of the square the networks see, in pixels")
+    filters: int = _setting(64, "channels of the generator's outermost level")
+    encoder: str | None = _setting(
+        None, "ImageNet encoder in place of the paper's, or none", ("mobilenet_v2", "none")
+    )
+    encoder_weights: str | None = _setting(
+        "imagenet", "weights of the encoder; imagenet is downloaded once", ("imagenet", "none")
+    )
+    freeze_encoder: bool = _setting(False, "keep the encoder's weights as they are")
+    depth: int | None = _setting(None, "halvings of the plain U-Net (default: down to one pixel)")
+    norm: str = _setting(
+        "batch", "normalisation in both networks", ("batch", "instance", "none")
+    )
+    bottleneck_norm: bool = _setting(False, "normalise the innermost layer, as the tutorial does")
+    dropout: float = _setting(0.5, "rate in the decoder's three innermost levels")
+    slope: float = _setting(0.2, "negative slope of LeakyReLU")
+    norm_epsilon: float = _setting(1e-5, "epsilon of the normalisation")
+    norm_momentum: float = _setting(0.9, "momentum of batch norm's moving averages")
+    discriminator_layers: int = _setting(3, "1…5 for receptive fields of 16, 34, 70, 142, 286 px")
+    discriminator_filters: int = _setting(64, "channels of the discriminator's first layer")
+
+    gan_loss: str = _setting(
+        "vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge")
+    )
+    l1_weight: float = _setting(100.0, "weight of L1 in the generator's loss")
+    adversarial_weight: float = _setting(1.0, "weight of the adversarial term")
+    discriminator_weight: float = _setting(0.5, "weight of real + fake in the discriminator's loss")
+    l1_epochs: int = _setting(0, "first epochs with L1 alone, the discriminator resting")
+
+    learning_rate: float = _setting(2e-4, "of Adam")
+    discriminator_learning_rate: float | None = _setting(None, "(default: --learning-rate)")
+    beta_1: float = _setting(0.5, "of Adam")
+    decay_epochs: int = _setting(0, "last epochs, over which the learning rate falls to zero")
+    ema: float | None = _setting(
+        None, "decay of a moving average of the generator's weights, such as 0.999"
+    )
+    precision: str = _setting(
+        "float32", "bfloat16 and float16 compute mixed", ("float32", "bfloat16", "float16")
+    )
+    jit_compile: str = _setting("auto", "compile the step with XLA", ("auto", "on", "off"))
+    steps_per_execution: int = _setting(1, "training steps run per call into TensorFlow")
+
+    batch_size: int = _setting(1, "photographs per step")
+    epochs: int = _setting(200, "epochs in all; a finished run goes on when this is raised")
+    steps_per_epoch: int | None = _setting(None, "(default: one pass over the photographs)")
+    seed: int = _setting(0, "of weights, order and augmentation")
+    augment: bool = _setting(True, "random crops and mirroring")
+    validation_fraction: float = _setting(0.05, "share of --data kept for validation")
+    drop_grey: bool = _setting(False, "leave near-grey photographs out")
+    strict: bool = _setting(False, "stop at an unreadable file instead of naming it and going on")
+
+    best_metric: str = _setting(
+        "val_g_l1",
+        "which epoch becomes generator.keras; 'epoch' takes the newest",
+        ("val_g_l1", "val_psnr", "val_auc", "epoch"),
+    )
+    keep_checkpoints: int = _setting(2, "newest checkpoints kept")
+    checkpoint_minutes: float = _setting(10.0, "longest time between checkpoints")
+    sheet_photographs: int = _setting(8, "validation photographs on the sheet")
+
+    def to_json(self):
+        """The configuration as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text):
+        """The configuration of `to_json`."""
+        return cls(**json.loads(text))
+
+    def differences(self, other):
+        """Names of the fields in which another configuration differs."""
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+PRESETS = {
+    # Two minutes on two cores with the shipped photographs: to see the whole loop.
+    "demo": {
+        "run_dir": "runs/demo",
+        "image_size": 64,
+        "filters": 16,
+        "discriminator_layers": 2,
+        "discriminator_filters": 16,
+        "batch_size": 8,
+        "epochs": 12,
+        "steps_per_epoch": 40,
+        "l1_epochs": 4,
+        "learning_rate": 1e-3,
+        "discriminator_learning_rate": 2e-4,
+        "decay_epochs": 6,
+        "validation_fraction": 0.2,
+    },
+    # Isola et al., CVPR 2017, section 6.2.
+    "paper": {"epochs": 200, "decay_epochs": 100},
+    # tensorflow.org/tutorials/generative/pix2pix: 40,000 steps of one picture.
+    "tutorial": {
+        "bottleneck_norm": True,
+        "slope": 0.3,
+        "norm_epsilon": 1e-3,
+        "norm_momentum": 0.99,
+        "discriminator_weight": 1.0,
+        "steps_per_epoch": 1000,
+        "epochs": 40,
+    },
+    # What the shipped generators are trained with.
+    "photos": {
+        "image_size": 192,
+        "encoder": "mobilenet_v2",
+        "freeze_encoder": True,
+        "filters": 48,
+        "dropout": 0.0,
+        "discriminator_filters": 32,
+        "batch_size": 16,
+        "epochs": 20,
+        "l1_epochs": 14,
+        "learning_rate": 5e-4,
+        "discriminator_learning_rate": 2e-4,
+        "decay_epochs": 10,
+        "ema": 0.999,
+        "precision": "bfloat16",
+        "drop_grey": True,
+        "best_metric": "epoch",
+    },
+}
+
+
+def make_config(preset=None, **settings):
+    """`TrainConfig` of a preset with some settings changed.
+
+    Without data and preset, the preset is "demo"; with data alone, "paper".
+
+    Raises:
+        ValueError: for an unknown preset or setting, or a value outside the setting's choices.
+    """
+    if preset is None:
+        preset = "paper" if settings.get("data") else "demo"
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}; received {preset!r}.")
+    values = {"preset": preset, **PRESETS[preset], **settings}
+    known = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}.")
+        choices = known[name].metadata["choices"]
+        if value == "none" and known[name].default is None or name == "encoder_weights":
+            values[name] = value = None if value == "none" else value
+        if choices and value is not None and value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
+    for name in ("data", "val_data", "init", "run_dir"):
+        if values.get(name) is not None:
+            values[name] = str(values[name])
+    return TrainConfig(**values)
+
+
+def read_config(run_dir):
+    """`TrainConfig` of a run directory, or None if no run has begun there.
+
+    Raises:
+        ValueError: if config.json is there but cannot be read.
+    """
+    path = Path(run_dir) / "config.json"
+    try:
+        return TrainConfig.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not a configuration of this version ({error}). Use another --run-dir."
+        ) from None

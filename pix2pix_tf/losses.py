@@ -1,0 +1,74 @@
+"""Adversarial and L1 losses: pure functions of logits and images, each giving a float32 scalar."""
+
+import keras
+from keras import ops
+
+# The L1 term is the mean absolute difference over pixels and channels, in units of the networks'
+# range: 0.01 is 1.1 Lab units of a or b.
+
+
+def l1_loss(target, result):
+    """Mean absolute error.
+
+    Args:
+        target, result: (batch, height, width, channels) in [-1, 1].
+    """
+    return ops.mean(ops.abs(_float32(target) - _float32(result)))
+
+
+def vanilla_generator_loss(fake_logits):
+    """−log σ(fake), the non-saturating loss (Goodfellow et al., 2014, section 3)."""
+    return ops.mean(ops.softplus(-_float32(fake_logits)))
+
+
+def vanilla_discriminator_loss(real_logits, fake_logits):
+    """−log σ(real) − log(1 − σ(fake)), not halved."""
+    return ops.mean(ops.softplus(-_float32(real_logits))) + ops.mean(
+        ops.softplus(_float32(fake_logits))
+    )
+
+
+def least_squares_generator_loss(fake_logits):
+    """(fake − 1)² (Mao et al., "Least Squares GANs", ICCV 2017)."""
+    return ops.mean(ops.square(_float32(fake_logits) - 1.0))
+
+
+def least_squares_discriminator_loss(real_logits, fake_logits):
+    """(real − 1)² + fake², not halved."""
+    return ops.mean(ops.square(_float32(real_logits) - 1.0)) + ops.mean(
+        ops.square(_float32(fake_logits))
+    )
+
+
+def hinge_generator_loss(fake_logits):
+    """−fake (Lim & Ye, "Geometric GAN", 2017)."""
+    return -ops.mean(_float32(fake_logits))
+
+
+def hinge_discriminator_loss(real_logits, fake_logits):
+    """max(0, 1 − real) + max(0, 1 + fake), not halved."""
+    return ops.mean(ops.relu(1.0 - _float32(real_logits))) + ops.mean(
+        ops.relu(1.0 + _float32(fake_logits))
+    )
+
+
+GAN_LOSSES = {
+    "vanilla": (vanilla_generator_loss, vanilla_discriminator_loss),
+    "least_squares": (least_squares_generator_loss, least_squares_discriminator_loss),
+    "hinge": (hinge_generator_loss, hinge_discriminator_loss),
+}
+
+
+def gan_losses(name):
+    """(generator_loss(fake_logits), discriminator_loss(real_logits, fake_logits)) by name.
+
+    Raises:
+        ValueError: for a name other than vanilla, least_squares and hinge.
+    """
+    if name not in GAN_LOSSES:
+        raise ValueError(f"gan_loss must be one of {', '.join(GAN_LOSSES)}; received {name!r}.")
+    return GAN_LOSSES[name]
+
+
+def _float32(x):
+    return keras.ops.cast(x, "float32")

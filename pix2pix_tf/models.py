@@ -1,0 +1,330 @@
+"""The two networks, as Keras functional models of stock layers: they build on every Keras backend.
+
+The generator is a U-Net: an encoder that halves the resolution until one pixel is left (or an
+ImageNet encoder down to stride 32), and a decoder that doubles it again, each level joined with the
+encoder's features of the same size. The discriminator is a PatchGAN: it sees input and target side
+by side and judges overlapping patches.
+
+Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
+sections 3.2 and 6.1 (with the erratum: no normalisation on the innermost layer).
+"""
+
+import contextlib
+import warnings
+
+import keras
+
+# Outputs of MobileNetV2 at strides 2 … 32. These are the narrow ones, linear projections and their
+# sums: the expanded ones six times as wide cost three times the training time.
+MOBILENET_V2_TAPS = (
+    "expanded_conv_project_BN",
+    "block_2_add",
+    "block_5_add",
+    "block_12_add",
+    "block_16_project_BN",
+)
+_MOBILENET_V2_PREFIXES = ("Conv1", "bn_Conv1", "expanded_conv_", "block_")
+ENCODERS = ("mobilenet_v2",)
+NORMS = ("batch", "instance", "none")
+
+
+def unet_generator(
+    image_size=256,
+    filters=64,
+    *,
+    input_channels=1,
+    output_channels=2,
+    depth=None,
+    norm="batch",
+    bottleneck_norm=False,
+    dropout=0.5,
+    slope=0.2,
+    norm_epsilon=1e-5,
+    norm_momentum=0.9,
+    encoder=None,
+    weights="imagenet",
+    encoder_trainable=True,
+    dtype=None,
+    name="generator",
+):
+    """U-Net generator.
+
+    Args:
+        image_size: side of the square input in pixels. Without an encoder a power of two from 32
+            up, or, with `depth` given, any multiple of 2**depth. With an encoder a multiple of 32,
+            or None for a generator that takes any height and width that are multiples of 32.
+        filters: width of the outermost level; level i has `filters * min(2**i, 8)` channels.
+        input_channels, output_channels: 1 → 2 for L → ab, 3 → 3 for RGB pairs.
+        depth: number of halvings; by default down to one pixel, log2(image_size).
+        norm: "batch", "instance" or "none".
+        bottleneck_norm: also normalise the innermost encoder layer, as the TensorFlow tutorial
+            does. With batch size 1 that zeroes the bottleneck (the paper's erratum).
+        dropout: rate in the three innermost decoder levels; the paper's noise source.
+        slope: negative slope of the encoder's LeakyReLU.
+        norm_epsilon, norm_momentum: of the batch norm; instance norm uses the epsilon.
+        encoder: None for the paper's encoder, or "mobilenet_v2" for an ImageNet one.
+        weights: "imagenet" (Keras downloads them once) or None; with an encoder only.
+        encoder_trainable: False freezes the encoder, batch-norm statistics included.
+        dtype: Keras dtype policy, such as "mixed_bfloat16"; None for the global one.
+        name: name of the model.
+
+    Returns:
+        keras.Model from (batch, height, width, input_channels) in [-1, 1]
+        to (batch, height, width, output_channels) in [-1, 1], float32.
+
+    Raises:
+        ValueError: for an `image_size` whose levels do not meet, an unknown `norm` or `encoder`.
+    """
+    _check_choice("norm", norm, NORMS)
+    _check_positive(filters=filters, input_channels=input_channels, output_channels=output_channels)
+    if encoder is not None:
+        _check_choice("encoder", encoder, ENCODERS)
+        if image_size is not None and (image_size % 32 or image_size < 32):
+            raise ValueError(
+                f"image_size must be a multiple of 32 for encoder={encoder!r}; received "
+                f"{image_size}. Use {max(32, round(image_size / 32) * 32)}."
+            )
+        depth = 5
+    else:
+        depth = _plain_depth(image_size, depth)
+
+    normalise = _Norm(norm, norm_epsilon, norm_momentum)
+    with _dtype_policy(dtype):
+        inputs = keras.Input((image_size, image_size, input_channels), name="input")
+        if encoder is None:
+            skips = _plain_encoder(inputs, filters, depth, normalise, bottleneck_norm, slope)
+        else:
+            skips = _mobilenet_v2_encoder(inputs, weights, encoder_trainable)
+        x = skips.pop()
+        for level in reversed(range(depth - 1)):  # level i has stride 2**(i + 1)
+            x = _up(filters * min(2**level, 8), use_bias=not normalise.has_bias)(x)
+            x = normalise(x)
+            if dropout and level >= max(depth - 4, 3):
+                x = keras.layers.Dropout(dropout)(x)
+            x = keras.layers.ReLU()(x)
+            x = keras.layers.Concatenate()([x, skips.pop()])
+        x = _up(output_channels, use_bias=True)(x)
+        outputs = keras.layers.Activation("tanh", dtype="float32", name="output")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def patchgan_discriminator(
+    layers=3,
+    filters=64,
+    *,
+    input_channels=1,
+    target_channels=2,
+    image_size=None,
+    norm="batch",
+    slope=0.2,
+    norm_epsilon=1e-5,
+    norm_momentum=0.9,
+    dtype=None,
+    name="discriminator",
+):
+    """PatchGAN discriminator: one logit for each of many overlapping patches.
+
+    The receptive field is 16, 34, 70, 142 or 286 pixels for 1, 2, 3, 4 or 5 `layers`; the paper's
+    is 70. A 256-pixel image gives 30 × 30 logits with 3 layers.
+
+    Args:
+        layers: number of stride-2 convolutions, at least 1; two stride-1 convolutions follow.
+        filters: channels of the first layer; layer i has `filters * min(2**i, 8)`.
+        input_channels, target_channels: 1 and 2 for L and ab, 3 and 3 for RGB pairs.
+        image_size: side of the square images in pixels, or None for any size.
+        norm: "batch", "instance" or "none".
+        slope: negative slope of LeakyReLU.
+        norm_epsilon, norm_momentum: of the batch norm; instance norm uses the epsilon.
+        dtype: Keras dtype policy; None for the global one.
+        name: name of the model.
+
+    Returns:
+        keras.Model from [input (batch, height, width, input_channels),
+        target (batch, height, width, target_channels)], both in [-1, 1],
+        to logits (batch, rows, columns, 1), float32.
+
+    Raises:
+        ValueError: for fewer than one layer, an unknown `norm`, or an `image_size` smaller than
+            what leaves one logit.
+    """
+    _check_choice("norm", norm, NORMS)
+    _check_positive(layers=layers, filters=filters)
+    smallest = 3 * 2**layers  # leaves 3 × 3 before two 4 × 4 convolutions with padding 1
+    if image_size is not None and image_size < smallest:
+        raise ValueError(
+            f"image_size must be at least {smallest} for layers={layers}; received {image_size}. "
+            f"Use a larger image_size or fewer layers."
+        )
+    normalise = _Norm(norm, norm_epsilon, norm_momentum)
+    with _dtype_policy(dtype):
+        inputs = keras.Input((image_size, image_size, input_channels), name="input")
+        target = keras.Input((image_size, image_size, target_channels), name="target")
+        x = keras.layers.Concatenate()([inputs, target])
+        for i in range(layers + 1):
+            strides = 2 if i < layers else 1
+            x = keras.layers.ZeroPadding2D(1)(x)
+            x = keras.layers.Conv2D(
+                filters * min(2**i, 8),
+                4,
+                strides=strides,
+                use_bias=not normalise.has_bias,
+                kernel_initializer=_kernel_initializer(),
+            )(x)
+            if i > 0:
+                x = normalise(x)
+            x = keras.layers.LeakyReLU(negative_slope=slope)(x)
+        x = keras.layers.ZeroPadding2D(1)(x)
+        x = keras.layers.Conv2D(1, 4, kernel_initializer=_kernel_initializer())(x)
+        logits = keras.layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model([inputs, target], logits, name=name)
+
+
+def with_dtype(model, dtype):
+    """A copy of a functional model under another Keras dtype policy, with the same weights.
+
+    Outputs stay float32. A model that has the policy already is returned as it is.
+    """
+
+    def clone(layer):
+        config = layer.get_config()
+        config["dtype"] = "float32" if layer.name in model.output_names else dtype
+        return layer.__class__.from_config(config)
+
+    if all(
+        layer.name in model.output_names or layer.dtype_policy.name == dtype
+        for layer in model.layers
+    ):
+        return model
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def set_encoder_trainable(generator, trainable):
+    """Freezes or thaws the ImageNet encoder of a generator, batch-norm statistics included.
+
+    Raises:
+        ValueError: if the generator has none.
+    """
+    names = {layer.name for layer in generator.layers}
+    if not names.issuperset(MOBILENET_V2_TAPS):
+        raise ValueError("the generator has no ImageNet encoder to freeze; build it with encoder=…")
+    for layer in generator.layers:
+        if layer.name.startswith(_MOBILENET_V2_PREFIXES):
+            layer.trainable = trainable
+
+
+def _plain_encoder(inputs, filters, depth, normalise, bottleneck_norm, slope):
+    """The paper's encoder: [features at stride 2, 4, …, 2**depth]."""
+    features = []
+    x = inputs
+    for level in range(depth):
+        # No norm on the first layer, nor on the innermost: there one pixel is left, and batch norm
+        # over a batch of one subtracts it from itself.
+        normed = 0 < level < depth - 1 or (level == depth - 1 and bottleneck_norm)
+        x = keras.layers.Conv2D(
+            filters * min(2**level, 8),
+            4,
+            strides=2,
+            padding="same",
+            use_bias=not normalise.has_bias,
+            kernel_initializer=_kernel_initializer(),
+        )(x)
+        if normed:
+            x = normalise(x)
+        x = keras.layers.LeakyReLU(negative_slope=slope)(x)
+        features.append(x)
+    return features
+
+
+def _mobilenet_v2_encoder(inputs, weights, trainable):
+    """MobileNetV2 (Sandler et al., CVPR 2018): [features at stride 2, 4, 8, 16, 32]."""
+    if inputs.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"input_channels must be 1 or 3 with an ImageNet encoder; received {inputs.shape[-1]}."
+        )
+    rgb = inputs if inputs.shape[-1] == 3 else keras.layers.Concatenate(name="grey")([inputs] * 3)
+    with warnings.catch_warnings():
+        # Keras remarks that weights of 224 pixels are taken for other sizes: they are meant to be.
+        warnings.filterwarnings("ignore", message=".*input_shape.*")
+        encoder = keras.applications.MobileNetV2(
+            include_top=False, weights=weights, input_tensor=rgb
+        )
+    for layer in encoder.layers:
+        layer.trainable = trainable
+    return [encoder.get_layer(tap).output for tap in MOBILENET_V2_TAPS]
+
+
+def _up(channels, use_bias):
+    return keras.layers.Conv2DTranspose(
+        channels,
+        4,
+        strides=2,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer=_kernel_initializer(),
+    )
+
+
+def _kernel_initializer():
+    return keras.initializers.RandomNormal(0.0, 0.02)
+
+
+class _Norm:
+    """Adds the chosen normalisation; a convolution before it needs a bias only if it has none."""
+
+    def __init__(self, kind, epsilon, momentum):
+        self.kind, self.epsilon, self.momentum = kind, epsilon, momentum
+        self.has_bias = kind != "none"
+
+    def __call__(self, x):
+        if self.kind == "batch":
+            return keras.layers.BatchNormalization(
+                epsilon=self.epsilon, momentum=self.momentum
+            )(x)
+        if self.kind == "instance":  # one group per channel
+            return keras.layers.GroupNormalization(groups=-1, epsilon=self.epsilon)(x)
+        return x
+
+
+@contextlib.contextmanager
+def _dtype_policy(dtype):
+    # keras.applications takes no dtype argument: the policy is set while the model is built.
+    before = keras.config.dtype_policy()
+    if dtype is not None:
+        keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _plain_depth(image_size, depth):
+    if image_size is None:
+        raise ValueError("image_size must be given without an encoder; received None. Use 256.")
+    if depth is None:
+        depth = image_size.bit_length() - 1
+        if image_size < 32 or image_size != 2**depth:
+            nearest = max(32, 2 ** (image_size.bit_length() - 1))
+            raise ValueError(
+                f"image_size must be a power of two from 32 up; received {image_size}. "
+                f"Use {nearest} or {2 * nearest}, or pass depth=…"
+            )
+    if depth < 2 or image_size % 2**depth:
+        raise ValueError(
+            f"image_size must be a multiple of {2**depth} for depth={depth} (at least 2); "
+            f"received {image_size}. Use {max(1, round(image_size / 2**depth)) * 2**depth}, "
+            "or pass another depth."
+        )
+    return depth
+
+
+def _check_choice(argument, value, choices):
+    if value not in choices:
+        raise ValueError(f"{argument} must be one of {', '.join(choices)}; received {value!r}.")
+
+
+def _check_positive(**values):
+    for argument, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{argument} must be a whole number from 1 up; received {value!r}.")

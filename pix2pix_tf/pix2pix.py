@@ -1,0 +1,189 @@
+"""`Pix2Pix`: generator and discriminator as one keras.Model, trained with `fit`.
+
+Source: Isola et al., CVPR 2017, section 3 (objective) and 3.3 (optimisation).
+"""
+
+import keras
+import tensorflow as tf
+
+from pix2pix_tf import color, losses, metrics
+
+
+class Pix2Pix(keras.Model):
+    """A generator learning from L1 and from a discriminator that learns against it.
+
+    Batches are pairs (input, target) in [-1, 1]: for photographs L (batch, height, width, 1) and
+    ab (batch, height, width, 2). `predict` gives the generator's output for inputs (or for
+    the inputs of pairs), with dropout off.
+
+    Args:
+        generator: keras.Model from input to result, `models.unet_generator(…)`.
+        discriminator: keras.Model from [input, target] to logits,
+            `models.patchgan_discriminator(…)`.
+        ema: decay per step of an exponential moving average of the generator's weights, such as
+            0.999, which `evaluate`, `predict` and `inference_generator` then use; None for none.
+
+    Example:
+
+    ```python
+    model = Pix2Pix(unet_generator(128), patchgan_discriminator())
+    model.compile()
+    model.fit(photo_dataset("photos", image_size=128, batch_size=8), epochs=10)
+    model.inference_generator.save("generator.keras")
+    ```
+    """
+
+    def __init__(self, generator, discriminator, ema=None, name="pix2pix"):
+        super().__init__(name=name)
+        if ema is not None and not 0 < ema < 1:
+            raise ValueError(f"ema must lie between 0 and 1, such as 0.999; received {ema}.")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.ema = ema
+        self.ema_generator = None
+        if ema is not None:
+            self.ema_generator = keras.models.clone_model(generator)
+            self.ema_generator.set_weights(generator.get_weights())
+        self.step = self.add_weight((), "zeros", "int64", trainable=False, name="step")
+        self._adversarial = True
+        self._train_metrics = {
+            name: keras.metrics.Mean(name) for name in ("g_loss", "g_adv", "g_l1", "d_loss")
+        }
+        self._test_metrics = [keras.metrics.Mean("g_l1")]
+        if generator.output_shape[-1] == 2:  # colours: judged as the picture that people see
+            self._test_metrics += [
+                metrics.PSNR(),
+                metrics.AuC(),
+                metrics.Colourfulness("ratio", name="colour_ratio"),
+            ]
+        self.built = True
+
+    def compile(
+        self,
+        generator_optimizer=None,
+        discriminator_optimizer=None,
+        gan_loss="vanilla",
+        l1_weight=100.0,
+        adversarial_weight=1.0,
+        discriminator_weight=0.5,
+        **kwargs,
+    ):
+        """Sets optimizers and losses.
+
+        Args:
+            generator_optimizer, discriminator_optimizer: Keras optimizers; Adam with learning rate
+                2e-4 and β₁ 0.5 if None (the paper's). Under the policy "mixed_float16" each is
+                wrapped in a LossScaleOptimizer of its own.
+            gan_loss: "vanilla", "least_squares" or "hinge".
+            l1_weight: weight of L1 in the generator's loss, the paper's λ.
+            adversarial_weight: weight of the adversarial term in the generator's loss.
+            discriminator_weight: weight of real + fake in the discriminator's loss; the paper
+                halves it to slow the discriminator down.
+            **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` of `keras.Model.compile`.
+        """
+        self.generator_loss, self.discriminator_loss = losses.gan_losses(gan_loss)
+        self.l1_weight = l1_weight
+        self.adversarial_weight = adversarial_weight
+        self.discriminator_weight = discriminator_weight
+        self.generator_optimizer = _prepared(generator_optimizer, self.generator)
+        self.discriminator_optimizer = _prepared(discriminator_optimizer, self.discriminator)
+        # The generator's doubles as `model.optimizer`, where Keras' callbacks look for one.
+        super().compile(optimizer=self.generator_optimizer, **kwargs)
+
+    @property
+    def inference_generator(self):
+        """The generator to use and to save: the moving average if there is one."""
+        return self.generator if self.ema_generator is None else self.ema_generator
+
+    @property
+    def adversarial(self):
+        """False while the generator learns from L1 alone; the discriminator then rests."""
+        return self._adversarial
+
+    @adversarial.setter
+    def adversarial(self, value):
+        if value != self._adversarial:
+            self._adversarial = value
+            if self.train_function is not None:  # a fit is under way: trace the other step
+                self.make_train_function(force=True)
+
+    @property
+    def metrics(self):
+        return [*self._train_metrics.values(), *self._test_metrics]
+
+    def call(self, inputs, training=False):
+        return self.generator(inputs, training=True) if training else self.inference_generator(
+            inputs, training=False
+        )
+
+    def train_step(self, data):
+        inputs, target = data
+        with tf.GradientTape(persistent=True) as tape:
+            result = self.generator(inputs, training=True)
+            l1 = losses.l1_loss(target, result)
+            g_adv = d_loss = tf.constant(0.0)
+            if self.adversarial:
+                real_logits = self.discriminator([inputs, target], training=True)
+                fake_logits = self.discriminator([inputs, result], training=True)
+                g_adv = self.generator_loss(fake_logits)
+                d_loss = self.discriminator_weight * self.discriminator_loss(
+                    real_logits, fake_logits
+                )
+            g_loss = self.adversarial_weight * g_adv + self.l1_weight * l1
+            scaled_g_loss = self.generator_optimizer.scale_loss(g_loss)
+            scaled_d_loss = self.discriminator_optimizer.scale_loss(d_loss)
+
+        # Both losses stem from one forward pass: the gradients are taken before any update.
+        g_variables = self.generator.trainable_variables
+        d_variables = self.discriminator.trainable_variables
+        g_gradients = tape.gradient(scaled_g_loss, g_variables)
+        if self.adversarial:
+            d_gradients = tape.gradient(scaled_d_loss, d_variables)
+            self.discriminator_optimizer.apply(d_gradients, d_variables)
+        self.generator_optimizer.apply(g_gradients, g_variables)
+        self.step.assign_add(1)
+        self._update_ema()
+
+        logs = {"g_loss": g_loss, "g_adv": g_adv, "g_l1": l1, "d_loss": d_loss}
+        for name, value in logs.items():
+            self._train_metrics[name].update_state(value)
+        return {name: metric.result() for name, metric in self._train_metrics.items()}
+
+    def test_step(self, data):
+        inputs, target = data
+        result = self.inference_generator(inputs, training=False)
+        self._test_metrics[0].update_state(losses.l1_loss(target, result))
+        if len(self._test_metrics) > 1:
+            truth_rgb = color.l_ab_to_rgb(inputs, target)
+            result_rgb = color.l_ab_to_rgb(inputs, result)
+            for metric in self._test_metrics[1:]:
+                metric.update_state(truth_rgb, result_rgb)
+        return {metric.name: metric.result() for metric in self._test_metrics}
+
+    def predict_step(self, data):
+        inputs = data[0] if isinstance(data, tuple) else data
+        return self.inference_generator(inputs, training=False)
+
+    def _update_ema(self):
+        if self.ema_generator is None:
+            return
+        # Early on the average would be the random start: it begins short and grows longer.
+        step = tf.cast(self.step.value, tf.float32)
+        decay = tf.minimum(self.ema, (1.0 + step) / (10.0 + step))
+        for average, variable in zip(
+            self.ema_generator.weights, self.generator.weights, strict=True
+        ):
+            if variable.dtype.startswith("float"):  # dropout's seeds are integers
+                average.assign_sub((1.0 - decay) * (average.value - variable.value))
+
+
+def _prepared(optimizer, network):
+    """The optimizer, loss-scaled where float16 needs it, with its slots built for the network."""
+    if optimizer is None:
+        optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+    float16 = any(layer.dtype_policy.name == "mixed_float16" for layer in network.layers)
+    if float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    # Built now: a checkpoint restored into unbuilt optimizers silently loses their state.
+    optimizer.build(network.trainable_variables)
+    return optimizer

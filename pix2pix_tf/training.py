@@ -1,0 +1,321 @@
+"""`train(config)`: assemble, compile, fit."""
+
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf import callbacks, models
+from pix2pix_tf.config import TrainConfig, read_config
+from pix2pix_tf.data import photo_dataset, select
+from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
+from pix2pix_tf.index import PhotographIndex, index_photographs
+from pix2pix_tf.photographs import write_atomically
+from pix2pix_tf.pix2pix import Pix2Pix
+
+
+def train(config, dry_run=False):
+    """Trains by a configuration, or goes on with the run found in its `run_dir`.
+
+    Args:
+        config: `TrainConfig`, see `config.make_config`.
+        dry_run: print configuration, network sizes, counts and a step time, and stop.
+
+    Returns:
+        True if the run is finished, False if it was interrupted and can be resumed.
+
+    Raises:
+        ValueError: if the settings do not fit each other, or the run that is there.
+        PhotographError: if the photographs cannot be read.
+        NonFiniteLossError: if a loss becomes NaN or infinite.
+    """
+    run_dir = Path(config.run_dir)
+    _check_run_dir(run_dir, config)
+    keras.utils.set_random_seed(config.seed)
+
+    # Photographs.
+    index = index_photographs(_source(config), strict=config.strict)
+    train_index, val_index = _split(index, config)
+    steps_per_epoch = config.steps_per_epoch or max(1, len(train_index.entries) // config.batch_size)
+    print(
+        f"data: {index.summary()}; {len(train_index.entries)} to train on, {len(val_index.entries)} to "
+        f"validate; {steps_per_epoch} steps of {config.batch_size} an epoch",
+        flush=True,
+    )
+
+    # Networks.
+    model = build_model(config, steps_per_epoch)
+    print(
+        f"networks: generator {model.generator.count_params():,} parameters, "
+        f"discriminator {model.discriminator.count_params():,}",
+        flush=True,
+    )
+    if dry_run:
+        _report_dry_run(config, model, steps_per_epoch)
+        return True
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_atomically(run_dir / "config.json", config.to_json().encode())
+
+    # What happens along the way; the checkpoint comes last, so that it holds finished epochs.
+    best = callbacks.BestGenerator(
+        run_dir / GENERATOR_FILE,
+        config.best_metric,
+        config.image_size,
+        first_epoch=config.l1_epochs,
+    )
+    checkpoint = callbacks.ResumableCheckpoint(
+        run_dir / "checkpoints",
+        model,
+        steps_per_epoch,
+        keep=config.keep_checkpoints,
+        minutes=config.checkpoint_minutes,
+        best=best.best,
+    )
+    along_the_way = [
+        callbacks.L1WarmUp(config.l1_epochs),
+        callbacks.StopOnNonFiniteLoss(),
+        keras.callbacks.TensorBoard(
+            str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
+        ),
+        callbacks.SampleSheet(*_samples(val_index, config), run_dir),
+        callbacks.MetricsTable(run_dir / "metrics.csv"),
+        best,
+        callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
+        checkpoint,
+    ]
+
+    # Resume, fit.
+    restored = checkpoint.restore()
+    done = int(model.step.value)
+    if done >= config.epochs * steps_per_epoch:
+        print(
+            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
+            "or another --run-dir for a new run"
+        )
+        return True
+    if restored:
+        print(f"resuming from {restored}, step {done}", flush=True)
+
+    def batches(step):
+        return photo_dataset(
+            train_index,
+            image_size=config.image_size,
+            batch_size=config.batch_size,
+            augment=config.augment,
+            shuffle=True,
+            repeat=True,
+            start=step * config.batch_size,
+            seed=config.seed,
+        )
+
+    validation = photo_dataset(
+        val_index,
+        image_size=config.image_size,
+        batch_size=min(16, len(val_index.entries)),
+        augment=False,
+    )
+    try:
+        with checkpoint:
+            _fit(model, batches, validation, along_the_way, config.epochs, steps_per_epoch)
+    except callbacks.Interrupted as interruption:
+        print(
+            f"interrupted ({interruption}) at step {int(model.step.value)}; saved in {run_dir}. "
+            "The same command resumes.",
+            file=sys.stderr,
+        )
+        return False
+    print(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
+    return True
+
+
+def build_model(config, steps_per_epoch):
+    """The compiled `Pix2Pix` of a configuration."""
+    policy = "float32" if config.precision == "float32" else f"mixed_{config.precision}"
+    generator = _generator(config, policy)
+    discriminator = models.patchgan_discriminator(
+        config.discriminator_layers,
+        config.discriminator_filters,
+        image_size=config.image_size,
+        norm=config.norm,
+        slope=config.slope,
+        norm_epsilon=config.norm_epsilon,
+        norm_momentum=config.norm_momentum,
+        dtype=policy,
+    )
+    model = Pix2Pix(generator, discriminator, ema=config.ema)
+    total = config.epochs * steps_per_epoch
+    falling = config.decay_epochs * steps_per_epoch
+    resting = config.l1_epochs * steps_per_epoch  # steps that the discriminator's optimizer misses
+    model.compile(
+        generator_optimizer=_adam(config.learning_rate, config.beta_1, total, falling),
+        discriminator_optimizer=_adam(
+            config.discriminator_learning_rate or config.learning_rate,
+            config.beta_1,
+            total - resting,
+            falling,
+        ),
+        gan_loss=config.gan_loss,
+        l1_weight=config.l1_weight,
+        adversarial_weight=config.adversarial_weight,
+        discriminator_weight=config.discriminator_weight,
+        jit_compile={"auto": "auto", "on": True, "off": False}[config.jit_compile],
+        steps_per_execution=config.steps_per_execution,
+    )
+    return model
+
+
+@keras.saving.register_keras_serializable("pix2pix_tf")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant learning rate that falls linearly to zero over the last steps.
+
+    Args:
+        rate: learning rate of the first steps.
+        total: number of steps in all.
+        falling: number of last steps over which it falls.
+    """
+
+    def __init__(self, rate, total, falling):
+        self.rate, self.total, self.falling = rate, total, falling
+
+    def __call__(self, step):
+        left = (self.total - tf.cast(step, tf.float32)) / max(1, self.falling)
+        return self.rate * tf.clip_by_value(left, 0.0, 1.0)
+
+    def get_config(self):
+        return {"rate": self.rate, "total": self.total, "falling": self.falling}
+
+
+def _adam(rate, beta_1, total, falling):
+    schedule = LinearDecay(rate, total, falling) if falling else rate
+    return keras.optimizers.Adam(schedule, beta_1=beta_1)
+
+
+def _generator(config, policy):
+    if config.init is not None:
+        generator, _ = load_generator(config.init)
+        side = generator.input_shape[1]
+        if side not in (None, config.image_size):
+            raise ValueError(
+                f"--init {config.init} takes {side} pixels; received --image-size "
+                f"{config.image_size}. Use --image-size {side}."
+            )
+        if config.encoder is not None:
+            models.set_encoder_trainable(generator, not config.freeze_encoder)
+        return models.with_dtype(generator, policy)
+    return models.unet_generator(
+        # An encoder's generator takes any size, so that it can be trained on at another.
+        None if config.encoder else config.image_size,
+        config.filters,
+        depth=config.depth,
+        norm=config.norm,
+        bottleneck_norm=config.bottleneck_norm,
+        dropout=config.dropout,
+        slope=config.slope,
+        norm_epsilon=config.norm_epsilon,
+        norm_momentum=config.norm_momentum,
+        encoder=config.encoder,
+        weights=config.encoder_weights,
+        encoder_trainable=not config.freeze_encoder,
+        dtype=policy,
+    )
+
+
+def _check_run_dir(run_dir, config):
+    before = read_config(run_dir)
+    if before is None:
+        if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+            raise ValueError(
+                f"{run_dir} exists and is not a training run; choose another --run-dir."
+            )
+        return
+    changed = [name for name in config.differences(before) if name != "epochs"]
+    if changed:
+        details = ", ".join(
+            f"--{name.replace('_', '-')} was {getattr(before, name)}, "
+            f"now {getattr(config, name)}"
+            for name in changed
+        )
+        raise ValueError(
+            f"{run_dir} holds a run with other settings ({details}). Give the same settings to "
+            "resume it (--epochs may change), or another --run-dir."
+        )
+
+
+def _source(config):
+    return config.data if config.data is not None else samples_dir()
+
+
+def _split(index, config):
+    options = {"drop_grey": config.drop_grey, "strict": config.strict}
+    if config.val_data is not None:
+        return select(index, **options), select(config.val_data, **options)
+    if len(index.entries) < 2:
+        raise ValueError(
+            "one photograph cannot be split into training and validation; "
+            "give more, or --val-data."
+        )
+    return tuple(
+        select(index, split, config.validation_fraction, **options)
+        for split in ("train", "validation")
+    )
+
+
+def _samples(index, config):
+    """L, ab of photographs spread over the validation side, the same in every run."""
+    entries = index.entries
+    count = min(config.sheet_photographs, len(entries))
+    chosen = [entries[i * len(entries) // count] for i in range(count)]
+    dataset = photo_dataset(
+        PhotographIndex(chosen, []),
+        image_size=config.image_size,
+        batch_size=count,
+        augment=False,
+    )
+    return tuple(np.asarray(part) for part in next(iter(dataset)))
+
+
+def _fit(model, batches, validation, along_the_way, epochs, steps_per_epoch):
+    epoch, offset = divmod(int(model.step.value), steps_per_epoch)
+    common = {"validation_data": validation, "callbacks": along_the_way, "verbose": 0}
+    common["shuffle"] = False  # Keras would warn: the dataset has shuffled already
+    if offset:  # the rest of an epoch that was interrupted
+        model.fit(
+            batches(epoch * steps_per_epoch + offset),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=steps_per_epoch - offset,
+            **common,
+        )
+        epoch += 1
+    if epoch < epochs:
+        model.fit(
+            batches(epoch * steps_per_epoch),
+            initial_epoch=epoch,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            **common,
+        )
+
+
+def _report_dry_run(config, model, steps_per_epoch):
+    side, batch = config.image_size, config.batch_size
+    L = np.zeros((batch, side, side, 1), np.float32)
+    ab = np.zeros((batch, side, side, 2), np.float32)
+    model.train_on_batch(L, ab)  # traces
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        model.train_on_batch(L, ab)
+        times.append(time.monotonic() - began)
+    step = sorted(times)[1]
+    print(config.to_json(), end="")
+    print(
+        f"a step takes about {step:.2f} s ({batch / step:.1f} images/s), an epoch "
+        f"{step * steps_per_epoch / 60:.1f} minutes; nothing was written"
+    )
+
+
+__all__ = ["LinearDecay", "TrainConfig", "build_model", "train"]
