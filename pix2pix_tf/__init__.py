@@ -1,0 +1,35 @@
+"""Colourise photographs with pix2pix on TensorFlow and Keras.
+
+The public names are loaded when they are first used: importing the package loads neither
+TensorFlow, Keras nor OpenCV.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Colorizer": "colorizer",
+    "Pix2Pix": "pix2pix",
+    "PhotographError": "photographs",
+    "TrainConfig": "config",
+    "load_generator": "generators",
+    "make_config": "config",
+    "patchgan_discriminator": "models",
+    "photo_dataset": "data",
+    "save_generator": "generators",
+    "train": "training",
+    "unet_generator": "models",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -256,7 +256,8 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None:
             self.bar.close()
         images = (self.done - self.first_step) * self.batch_size
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        names = sorted(logs, key=lambda name: name.startswith("val_"))  # Keras sorts by name
+        figures = "  ".join(f"{name} {logs[name]:.4g}" for name in names)
         print(
             f"Epoch {epoch + 1}/{self.epochs}  {figures}  "
             f"{images / (self.trained - self.began):.1f} images/s  "

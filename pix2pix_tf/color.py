@@ -189,9 +189,7 @@ def _srgb_from_linear(xp, linear):
 
 
 def _lab_curve(xp, t):
-    return xp.where(
-        t > LAB_KNEE, xp.maximum(t, 0.0) ** (1.0 / 3.0), LAB_SLOPE * t + LAB_OFFSET
-    )
+    return xp.where(t > LAB_KNEE, xp.maximum(t, 0.0) ** (1.0 / 3.0), LAB_SLOPE * t + LAB_OFFSET)
 
 
 def _lab_curve_inverse(xp, f):

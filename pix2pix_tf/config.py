@@ -42,9 +42,7 @@ class TrainConfig:
     )
     freeze_encoder: bool = _setting(False, "keep the encoder's weights as they are")
     depth: int | None = _setting(None, "halvings of the plain U-Net (default: down to one pixel)")
-    norm: str = _setting(
-        "batch", "normalisation in both networks", ("batch", "instance", "none")
-    )
+    norm: str = _setting("batch", "normalisation in both networks", ("batch", "instance", "none"))
     bottleneck_norm: bool = _setting(False, "normalise the innermost layer, as the tutorial does")
     dropout: float = _setting(0.5, "rate in the decoder's three innermost levels")
     slope: float = _setting(0.2, "negative slope of LeakyReLU")
@@ -53,9 +51,7 @@ class TrainConfig:
     discriminator_layers: int = _setting(3, "1…5 for receptive fields of 16, 34, 70, 142, 286 px")
     discriminator_filters: int = _setting(64, "channels of the discriminator's first layer")
 
-    gan_loss: str = _setting(
-        "vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge")
-    )
+    gan_loss: str = _setting("vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge"))
     l1_weight: float = _setting(100.0, "weight of L1 in the generator's loss")
     adversarial_weight: float = _setting(1.0, "weight of the adversarial term")
     discriminator_weight: float = _setting(0.5, "weight of real + fake in the discriminator's loss")
@@ -126,6 +122,7 @@ PRESETS = {
         "discriminator_learning_rate": 2e-4,
         "decay_epochs": 6,
         "validation_fraction": 0.2,
+        "drop_grey": True,
     },
     # Isola et al., CVPR 2017, section 6.2.
     "paper": {"epochs": 200, "decay_epochs": 100},
@@ -179,8 +176,8 @@ def make_config(preset=None, **settings):
         if name not in known:
             raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}.")
         choices = known[name].metadata["choices"]
-        if value == "none" and known[name].default is None or name == "encoder_weights":
-            values[name] = value = None if value == "none" else value
+        if value == "none" and name in ("encoder", "encoder_weights"):
+            values[name] = value = None
         if choices and value is not None and value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
     for name in ("data", "val_data", "init", "run_dir"):

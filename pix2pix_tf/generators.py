@@ -103,8 +103,7 @@ def load_generator(generator):
     size = known.get("image_size") or model.input_shape[1]
     if len(model.inputs) != 1 or len(model.input_shape) != 4:
         raise ValueError(
-            f"{path} is not a generator: expected one image as input, "
-            f"received {model.input_shape}"
+            f"{path} is not a generator: expected one image as input, received {model.input_shape}"
         )
     if size is None:
         raise ValueError(

@@ -73,8 +73,7 @@ class PhotographIndex:
         kinds = ", ".join(f"{count} {name}" for name, count in sorted(formats.items()))
         grey = sum(entry.chroma < GREY_CHROMA for entry in self.entries)
         return (
-            f"{len(self.entries)} photographs ({kinds}), {grey} grey, "
-            f"{len(self.errors)} unreadable"
+            f"{len(self.entries)} photographs ({kinds}), {grey} grey, {len(self.errors)} unreadable"
         )
 
 
@@ -198,7 +197,7 @@ def _key(path):
 
 
 def _cache_file(found):
-    folders = sorted({str(item.path.parent.absolute()) for item in found})
+    folders = sorted({os.path.abspath(item.path.parent) for item in found})
     name = hashlib.sha1("\n".join(folders).encode(), usedforsecurity=False).hexdigest()[:16]
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pix2pix_tf"
     return Path(os.environ.get("PIX2PIX_TF_CACHE") or default) / f"index-{name}.json"

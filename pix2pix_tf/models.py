@@ -279,9 +279,7 @@ class _Norm:
 
     def __call__(self, x):
         if self.kind == "batch":
-            return keras.layers.BatchNormalization(
-                epsilon=self.epsilon, momentum=self.momentum
-            )(x)
+            return keras.layers.BatchNormalization(epsilon=self.epsilon, momentum=self.momentum)(x)
         if self.kind == "instance":  # one group per channel
             return keras.layers.GroupNormalization(groups=-1, epsilon=self.epsilon)(x)
         return x

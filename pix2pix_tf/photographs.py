@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
@@ -88,7 +88,7 @@ class Photograph:
         return np.broadcast_to(rgb, (*rgb.shape[:2], 3))
 
 
-def find_photographs(sources):
+def find_photographs(sources, leave_out=None):
     """Files of a folder (in depth), a glob pattern, a text file of paths, a file, or several.
 
     Folders give the files with a photograph's suffix, hidden ones left out, in name order; a
@@ -97,6 +97,7 @@ def find_photographs(sources):
 
     Args:
         sources: str or Path, or an iterable of them.
+        leave_out: a folder that is not searched when it lies inside a source.
 
     Returns:
         list of `Found`.
@@ -110,7 +111,7 @@ def find_photographs(sources):
     for source in sources:
         path = Path(source).expanduser()
         if path.is_dir():
-            files = _walk(path)
+            files = _walk(path, leave_out)
         elif path.is_file() and path.suffix.lower() in (".txt", ".lst"):
             files = _listed(path)
         elif path.is_file():
@@ -131,11 +132,16 @@ def find_photographs(sources):
     return found
 
 
-def _walk(root):
+def _walk(root, leave_out):
     found = []
+    leave_out = None if leave_out is None else os.path.abspath(leave_out)
     for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         folder = Path(folder)
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if not name.startswith(".") and os.path.abspath(folder / name) != leave_out
+        )
         photographs = [
             folder / name
             for name in sorted(names)

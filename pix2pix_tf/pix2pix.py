@@ -112,8 +112,10 @@ class Pix2Pix(keras.Model):
         return [*self._train_metrics.values(), *self._test_metrics]
 
     def call(self, inputs, training=False):
-        return self.generator(inputs, training=True) if training else self.inference_generator(
-            inputs, training=False
+        return (
+            self.generator(inputs, training=True)
+            if training
+            else self.inference_generator(inputs, training=False)
         )
 
     def train_step(self, data):

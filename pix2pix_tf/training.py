@@ -39,10 +39,11 @@ def train(config, dry_run=False):
     # Photographs.
     index = index_photographs(_source(config), strict=config.strict)
     train_index, val_index = _split(index, config)
-    steps_per_epoch = config.steps_per_epoch or max(1, len(train_index.entries) // config.batch_size)
+    train_count, val_count = len(train_index.entries), len(val_index.entries)
+    steps_per_epoch = config.steps_per_epoch or max(1, train_count // config.batch_size)
     print(
-        f"data: {index.summary()}; {len(train_index.entries)} to train on, {len(val_index.entries)} to "
-        f"validate; {steps_per_epoch} steps of {config.batch_size} an epoch",
+        f"data: {index.summary()}; {train_count} to train on, {val_count} to validate; "
+        f"{steps_per_epoch} steps of {config.batch_size} an epoch",
         flush=True,
     )
 
@@ -114,7 +115,7 @@ def train(config, dry_run=False):
     validation = photo_dataset(
         val_index,
         image_size=config.image_size,
-        batch_size=min(16, len(val_index.entries)),
+        batch_size=min(16, val_count),
         augment=False,
     )
     try:
@@ -234,8 +235,7 @@ def _check_run_dir(run_dir, config):
     changed = [name for name in config.differences(before) if name != "epochs"]
     if changed:
         details = ", ".join(
-            f"--{name.replace('_', '-')} was {getattr(before, name)}, "
-            f"now {getattr(config, name)}"
+            f"--{name.replace('_', '-')} was {getattr(before, name)}, now {getattr(config, name)}"
             for name in changed
         )
         raise ValueError(
@@ -254,8 +254,7 @@ def _split(index, config):
         return select(index, **options), select(config.val_data, **options)
     if len(index.entries) < 2:
         raise ValueError(
-            "one photograph cannot be split into training and validation; "
-            "give more, or --val-data."
+            "one photograph cannot be split into training and validation; give more, or --val-data."
         )
     return tuple(
         select(index, split, config.validation_fraction, **options)

@@ -1,0 +1,232 @@
+"""The command `pix2pix-tf`: arguments in, calls out; nothing heavy is imported before its use."""
+
+import argparse
+import dataclasses
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pix2pix_tf import __version__
+from pix2pix_tf.config import TrainConfig, make_config
+
+_FAILED, _INTERRUPTED = 1, 130
+_GENERATOR_HELP = "a shipped name, a directory that holds generator.keras, or a .keras file"
+
+
+def main(arguments=None):
+    """Runs the command line; returns its exit status.
+
+    0: all was done. 1: something was not, and was named. 2: the command was not understood.
+    130: interrupted; the same command goes on.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except (ValueError, FileNotFoundError, ArithmeticError, OSError) as error:
+        if os.environ.get("PIX2PIX_TF_TRACEBACK"):
+            raise
+        print(f"pix2pix-tf: {error}", file=sys.stderr)
+        return _FAILED
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="pix2pix-tf", description="Colourise photographs with pix2pix, and train generators."
+    )
+    parser.add_argument("--version", action="version", version=f"pix2pix-tf {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_colorize(commands)
+    _add_fit(commands)
+    _add_export(commands)
+    return parser
+
+
+def _add_colorize(commands):
+    parser = commands.add_parser(
+        "colorize",
+        help="colourise photographs",
+        description="Colourise photographs. Results keep name, size, sub-folder and full detail.",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="photographs, folders (searched in depth), quoted globs, .txt files of paths; "
+        "docs/samples means the shipped samples wherever you are",
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for the results")
+    parser.add_argument(
+        "-g", "--generator", default="photos-v1", help=f"{_GENERATOR_HELP} (default: %(default)s)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.add_argument(
+        "--sheet",
+        action=argparse.BooleanOptionalAction,
+        help="write a before/after sheet (default: for up to 24 inputs)",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=8, help="photographs per call of the network"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no line for each photograph")
+    parser.set_defaults(run=_colorize)
+
+
+def _colorize(options):
+    from tqdm import tqdm
+
+    from pix2pix_tf import folders
+
+    began = time.monotonic()
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size must be 1 or more; received {options.batch_size}.")
+    out_dir = Path(options.output)
+    jobs = folders.plan([_input(i) for i in options.inputs], out_dir, options.overwrite)
+    sheet = options.sheet
+    if sheet is None:
+        sheet = len(jobs) <= folders.SHEET_INPUTS
+    colorizer = None
+    if any(job.status == "planned" for job in jobs):
+        _import_tensorflow()
+        from pix2pix_tf.colorizer import Colorizer
+
+        colorizer = Colorizer.load(options.generator)
+
+    counts = dict.fromkeys(("done", "skipped", "failed"), 0)
+    rows = []
+    settled = folders.colorize_jobs(colorizer, jobs, batch_size=options.batch_size, sheet=sheet)
+    with tqdm(settled, total=len(jobs), unit=" photographs", disable=None, leave=False) as bar:
+        for job in bar:
+            counts[job.status] += 1
+            if job.sheet_row:
+                rows.append(job.sheet_row)
+                job.sheet_row = None
+            if job.status == "done" and not options.quiet:
+                bar.write(f"{job.name} -> {job.output}  {job.size[0]} x {job.size[1]}")
+            elif job.status == "skipped" and not options.quiet:
+                bar.write(f"{job.name} skipped: {job.reason}")
+            elif job.status == "failed":
+                bar.write(f"{job.name} FAILED: {job.reason}", file=sys.stderr)
+    if rows:
+        print(f"before and after: {folders.write_sheet(rows, out_dir)}")
+    hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
+    print(
+        f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
+        f"in {time.monotonic() - began:.1f} s; results in {out_dir}{hint}"
+    )
+    return _FAILED if counts["failed"] else 0
+
+
+def _input(given):
+    """The path given, or the shipped samples where `docs/samples` is not to be found."""
+    if Path(given).exists() or Path(given).as_posix() not in ("docs/samples", "samples"):
+        return given
+    from pix2pix_tf.generators import samples_dir
+
+    return samples_dir()
+
+
+def _add_fit(commands):
+    parser = commands.add_parser(
+        "fit",
+        help="train a generator",
+        description="Train a generator on photographs. Without --data a tiny one is trained on the "
+        "shipped photographs, in about two minutes. The same command again resumes.",
+    )
+    for field in dataclasses.fields(TrainConfig):
+        _add_setting(parser, field)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print configuration, network sizes, counts and the time of a step, and stop",
+    )
+    parser.set_defaults(run=_fit)
+
+
+def _add_setting(parser, field):
+    flag = f"--{field.name.replace('_', '-')}"
+    description = field.metadata["help"]
+    if not description.startswith("(") and "(default" not in description:
+        description += f" (default: {field.default})"
+    # Absent flags are suppressed: they are left to the preset.
+    common = {"dest": field.name, "default": argparse.SUPPRESS, "help": description}
+    if field.type is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
+        return
+    kinds = {int: int, float: float, int | None: int, float | None: float}
+    parser.add_argument(
+        flag,
+        type=kinds.get(field.type, str),
+        choices=field.metadata["choices"],
+        metavar=None if field.metadata["choices"] else field.name.split("_")[-1].upper(),
+        **common,
+    )
+
+
+def _fit(options):
+    settings = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(TrainConfig)
+        if hasattr(options, field.name)
+    }
+    config = make_config(**settings)
+    if config.preset == "demo" and config.data is None:
+        print("no --data: a tiny generator learns from the shipped photographs, to show the loop")
+    _import_tensorflow()
+    from pix2pix_tf.training import train
+
+    return 0 if train(config, dry_run=options.dry_run) else _INTERRUPTED
+
+
+def _add_export(commands):
+    parser = commands.add_parser(
+        "export",
+        help="write a generator for use elsewhere",
+        description="Write a generator for use elsewhere: a .keras file with float16 weights, half "
+        "as large, that keras.models.load_model opens without this package.",
+    )
+    parser.add_argument("generator", metavar="GENERATOR", help=_GENERATOR_HELP)
+    parser.add_argument("--format", choices=("keras",), default="keras", help="of the export")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="to write into")
+    parser.set_defaults(run=_export)
+
+
+def _export(options):
+    _import_tensorflow()
+    from pix2pix_tf.generators import GENERATOR_FILE, load_generator, save_generator
+
+    model, info = load_generator(options.generator)
+    path = Path(options.output) / GENERATOR_FILE
+    save_generator(model, path, info.image_size, float16=True)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, image size {info.image_size}")
+    return 0
+
+
+def _import_tensorflow():
+    """Imports TensorFlow with its start-up remarks held back; if the import fails they are shown.
+
+    The remarks (no CUDA found, oneDNN is on) come from C++ before any log level is read.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions too
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as remarks:
+        os.dup2(remarks.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # more remarks, on looking for a GPU
+        except BaseException:
+            remarks.seek(0)
+            os.write(stderr, remarks.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

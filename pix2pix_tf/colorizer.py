@@ -1,0 +1,194 @@
+"""`Colorizer`: photographs of any size in, the same photographs in colour out.
+
+    L* of the full-size picture → resized to image_size² → generator → ab at network size
+        → bilinear to full size → merged with the full-size L*
+
+Detail comes from the original alone, so nothing is lost by the small network; colour, to which the
+eye is less sharp, comes from the network. The same geometry holds for every backend.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_tf import color
+from pix2pix_tf.generators import load_generator
+
+DEFAULT_GENERATOR = "photos-v1"
+_STRIP_PIXELS = 1 << 18  # full-size colour is made in strips: they stay in the processor's cache
+
+
+class Colorizer:
+    """Colours pictures with a generator.
+
+    Args:
+        predict_ab: function from L (batch, image_size, image_size, 1) to
+            ab (batch, image_size, image_size, 2), NumPy float32 in [-1, 1].
+        image_size: side of the square that the network sees, in pixels.
+
+    Example:
+
+    ```python
+    colorizer = Colorizer.load("photos-v1")
+    rgb = colorizer.colorize(grey)  # uint8 (height, width) → uint8 (height, width, 3)
+    ```
+    """
+
+    def __init__(self, predict_ab, image_size):
+        self.predict_ab = predict_ab
+        self.image_size = image_size
+
+    @classmethod
+    def load(cls, generator=DEFAULT_GENERATOR):
+        """A Colorizer of a GENERATOR.
+
+        Args:
+            generator: a shipped name, a directory that holds generator.keras, or a `.keras` file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if the file is no generator from one channel (L) to two (ab).
+        """
+        model, info = load_generator(generator)
+        channels = (model.input_shape[-1], model.output_shape[-1])
+        if channels != (1, 2):
+            raise ValueError(
+                f"{generator} is not a colourising generator: expected 1 channel in (L) and 2 out "
+                f"(ab), received {channels[0]} and {channels[1]}."
+            )
+        return cls(model.predict_on_batch, info.image_size)
+
+    def colorize(self, image):
+        """Colours one picture.
+
+        Args:
+            image: uint8 or uint16 array (height, width), (height, width, 1) or (height, width, 3)
+                of any size; of colour pictures the lightness is used.
+
+        Returns:
+            Array (height, width, 3) of the same dtype, sRGB.
+
+        Raises:
+            ValueError: for another shape or dtype, or an empty picture.
+        """
+        return self.colorize_batch([image])[0]
+
+    def colorize_batch(self, images):
+        """`colorize` of several pictures, of mixed sizes, in one call of the network."""
+        images = [_checked(image) for image in images]
+        return [merge(image, ab) for image, ab in zip(images, self.chroma(images), strict=True)]
+
+    def colorize_photographs(self, photographs):
+        """`Photograph`s in, coloured `Photograph`s out: metadata and transparency are kept.
+
+        The network sees transparent pictures over white.
+        """
+        chroma = self.chroma([photograph.over_white() for photograph in photographs])
+        return [
+            dataclasses.replace(photograph, pixels=merge(photograph.pixels, ab))
+            for photograph, ab in zip(photographs, chroma, strict=True)
+        ]
+
+    def chroma(self, images):
+        """The network's answer for images (height, width, 1 or 3) of mixed sizes.
+
+        Returns:
+            Scaled ab (batch, image_size, image_size, 2), float32 in [-1, 1].
+        """
+        L = np.stack([network_input(image, self.image_size) for image in images])
+        return np.asarray(self.predict_ab(L), np.float32)
+
+
+def network_input(image, image_size):
+    """What the network sees: scaled L (image_size, image_size, 1), float32 in [-1, 1].
+
+    Args:
+        image: sRGB uint8 or uint16 (height, width, 1 or 3).
+        image_size: side of the square in pixels; the aspect ratio is not kept.
+    """
+    # The filter is separable: rows are narrowed strip by strip, so that no float copy of a
+    # 60-megapixel scan is ever made.
+    narrowed = np.concatenate(
+        [
+            _resize(color.lightness(strip)[..., 0], strip.shape[0], image_size)
+            for strip in _strips(image)
+        ]
+    )
+    return color.scale_l(resize(narrowed, image_size)[..., None])
+
+
+def resize(plane, side):
+    """Resizes a float32 plane (height, width) to (side, side): the twin of `data.resize`."""
+    return _resize(plane, side, side)
+
+
+def _resize(plane, height, width):
+    # Pillow's BILINEAR is a triangle filter over half-pixel centres, as wide as the reduction.
+    return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def merge(image, ab):
+    """Colours a full-size picture with chroma at network size.
+
+    Args:
+        image: sRGB uint8 or uint16 (height, width, 1 or 3), of which L* is kept.
+        ab: scaled float32 (rows, columns, 2).
+
+    Returns:
+        sRGB (height, width, 3) of the dtype of `image`. Colours that sRGB cannot show at the
+        pixel's lightness are clipped.
+    """
+    result = np.empty((*image.shape[:2], 3), image.dtype)
+    quantise = color.to_uint8 if image.dtype == np.uint8 else color.to_uint16
+    ab = ab * color.AB_SCALE
+    strips = list(_strips(image))
+    starts = np.cumsum([0] + [len(strip) for strip in strips[:-1]])
+
+    def merge_strip(start, strip):
+        rows = slice(start, start + len(strip))
+        lab = np.concatenate([color.lightness(strip), _enlarged_rows(ab, image, rows)], axis=-1)
+        result[rows] = quantise(color.lab_to_rgb(lab))
+
+    if len(strips) == 1:
+        merge_strip(0, strips[0])
+        return result
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(merge_strip, starts, strips))
+    return result
+
+
+def _strips(image):
+    rows = max(1, _STRIP_PIXELS // image.shape[1])
+    for start in range(0, image.shape[0], rows):
+        yield image[start : start + rows]
+
+
+def _enlarged_rows(ab, image, rows):
+    """Rows of `ab` interpolated bilinearly, half-pixel centres, to the size of `image`."""
+    import cv2
+
+    height, width = image.shape[:2]
+    y = (np.arange(rows.start, rows.stop) + 0.5) * (ab.shape[0] / height) - 0.5
+    y = np.clip(y, 0, ab.shape[0] - 1)
+    above = np.floor(y).astype(int)
+    below = np.minimum(above + 1, ab.shape[0] - 1)
+    share = (y - above).astype(np.float32)[:, None, None]
+    lines = ab[above] * (1 - share) + ab[below] * share
+    return cv2.resize(lines, (width, len(lines)), interpolation=cv2.INTER_LINEAR)
+
+
+def _checked(image):
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(
+            "image must be uint8 or uint16 of shape (height, width), (height, width, 1) or "
+            f"(height, width, 3); received {image.dtype} of shape {image.shape}."
+        )
+    if 0 in image.shape:
+        raise ValueError(f"image must have at least one pixel; received shape {image.shape}.")
+    return image

@@ -1,0 +1,193 @@
+"""Colourising files and folders: read, colour in batches, write, and account for every file."""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_tf import color
+from pix2pix_tf.photographs import (
+    Photograph,
+    PhotographError,
+    find_photographs,
+    output_suffix,
+    read_photograph,
+    write_photograph,
+)
+from pix2pix_tf.sheets import contact_sheet
+
+SHEET_NAME = "before-after.png"
+SHEET_INPUTS = 24  # up to so many inputs a sheet is written unasked
+_SHEET_CELL = 256  # pixels
+_BATCH_PIXELS = 32_000_000  # full-size pixels read ahead at most; a larger picture goes alone
+
+
+@dataclasses.dataclass
+class Job:
+    """One file to colourise, and what became of it.
+
+    Attributes:
+        path: the photograph.
+        name: how reports call it.
+        output: where its result lies or would lie.
+        status: "planned", "done", "skipped" (a result is there already) or "failed".
+        reason: why it was skipped or failed.
+        size: (width, height) of a result.
+        sheet_row: small pictures of a result for the sheet: [grey, colourised, original or None].
+    """
+
+    path: Path
+    name: str
+    output: Path
+    status: str = "planned"
+    reason: str = ""
+    size: tuple | None = None
+    sheet_row: list | None = None
+
+
+def plan(inputs, out_dir, overwrite=False):
+    """Jobs of files, folders, globs and text files of paths; names and sub-folders are kept.
+
+    Results that are there already are skipped unless `overwrite`. Two inputs with one and the same
+    result, and a result that would replace its input, count as failed. `out_dir` itself is not
+    searched for inputs.
+
+    Raises:
+        PhotographError: if an input does not exist or holds no photograph.
+    """
+    out_dir = Path(out_dir)
+    jobs, taken = [], {}
+    for found in find_photographs(inputs, leave_out=out_dir):
+        output = out_dir / found.name.with_suffix(output_suffix(found.name))
+        job = Job(found.path, str(found.name), output)
+        if output in taken:
+            job.status = "failed"
+            job.reason = (
+                f"its result would be {output}, as that of {taken[output]}; rename one of them "
+                "or give another output folder"
+            )
+        elif os.path.abspath(output) == os.path.abspath(found.path):
+            job.status = "failed"
+            job.reason = "its result would replace it; give another output folder"
+        elif output.exists() and not overwrite:
+            job.status = "skipped"
+            job.reason = f"{output} exists"
+        taken.setdefault(output, found.path)
+        jobs.append(job)
+    return jobs
+
+
+def colorize_jobs(colorizer, jobs, *, batch_size=8, sheet=False):
+    """Does the planned jobs: reads, colours in batches, writes. No bad file stops the others.
+
+    Args:
+        colorizer: `Colorizer`; may be None if nothing is planned.
+        jobs: from `plan`.
+        batch_size: photographs per call of the network.
+        sheet: also keep small pictures for `write_sheet`.
+
+    Yields:
+        Every job, in order, once it is settled.
+    """
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        current = []
+        for batch in itertools.chain(_batches(jobs, batch_size), [[]]):
+            upcoming = [
+                (job, pool.submit(read_photograph, job.path) if job.status == "planned" else None)
+                for job in batch
+            ]
+            # While this batch is coloured the next one is read.
+            _colorize_batch(colorizer, current, pool, sheet)
+            yield from (job for job, _ in current)
+            current = upcoming
+
+
+def _batches(jobs, batch_size):
+    batch, pixels = [], 0
+    for job in jobs:
+        size = _pixels(job.path) if job.status == "planned" else 0
+        if batch and (len(batch) >= batch_size or pixels + size > _BATCH_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(job)
+        pixels += size
+    if batch:
+        yield batch
+
+
+def _pixels(path):
+    """Number of pixels by the header, 0 if it cannot be read: reading will tell why."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except Exception:
+        return 0
+
+
+def _colorize_batch(colorizer, batch, pool, sheet):
+    readable = []
+    for job, reading in batch:
+        if reading is None:
+            continue
+        try:
+            readable.append((job, reading.result()))
+        except PhotographError as error:
+            job.status, job.reason = "failed", str(error)
+        except MemoryError:
+            job.status, job.reason = "failed", "not enough memory for a picture this large"
+    if not readable:
+        return
+    coloured = colorizer.colorize_photographs([photograph for _, photograph in readable])
+    writing = [
+        pool.submit(_write, job, before, after, sheet)
+        for (job, before), after in zip(readable, coloured, strict=True)
+    ]
+    for future in writing:
+        future.result()
+
+
+def _write(job, before, after, sheet):
+    try:
+        write_photograph(job.output, after)
+    except PhotographError as error:
+        job.status, job.reason = "failed", str(error)
+        return
+    job.status, job.size = "done", after.pixels.shape[1::-1]
+    if sheet:
+        job.sheet_row = _sheet_row(before, after)
+
+
+def _sheet_row(before, after):
+    original, coloured = _thumbnail(before), _thumbnail(after)
+    L = color.lightness(original)
+    grey = color.to_uint8(color.lab_to_rgb(np.concatenate([L, 0 * L, 0 * L], axis=-1)))
+    return [grey, coloured, original if before.pixels.shape[-1] == 3 else None]
+
+
+def _thumbnail(photograph):
+    """uint8 RGB over white, by plain decimation to at most four cells: the sheet filters it."""
+    step = max(1, max(photograph.pixels.shape[:2]) // (2 * _SHEET_CELL))
+    alpha = photograph.alpha
+    return dataclasses.replace(
+        photograph,
+        pixels=photograph.pixels[::step, ::step],
+        alpha=None if alpha is None else alpha[::step, ::step],
+    ).rgb8()
+
+
+def write_sheet(rows, out_dir):
+    """Writes the before/after sheet of `Job.sheet_row`s; returns its path."""
+    titles = ["grey", "colourised", "original"]
+    if all(row[2] is None for row in rows):
+        rows = [row[:2] for row in rows]
+    blank = np.full((1, 1, 3), 255, np.uint8)
+    rows = [[blank if picture is None else picture for picture in row] for row in rows]
+    titles = titles[: len(rows[0])]
+    sheet = contact_sheet(rows, titles, columns=2 if len(rows) > 3 else 1, cell=_SHEET_CELL)
+    path = Path(out_dir) / SHEET_NAME
+    write_photograph(path, Photograph(sheet))
+    return path
