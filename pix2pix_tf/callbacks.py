@@ -81,7 +81,7 @@ class SampleSheet(keras.callbacks.Callback):
             for ab in (np.zeros_like(self.ab), result, self.ab)
         ]
         rows = list(zip(*pictures, strict=True))
-        sheet = contact_sheet(rows, ("grey", "ours", "truth"), cell=self.L.shape[1])
+        sheet = contact_sheet(rows, ("grey", "ours", "truth"), cell=max(128, self.L.shape[1]))
         buffer = io.BytesIO()
         Image.fromarray(sheet).save(buffer, "PNG")
         write_atomically(self.run_dir / "sheets" / f"epoch-{epoch + 1:04d}.png", buffer.getvalue())

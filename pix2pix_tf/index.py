@@ -30,6 +30,7 @@ from pix2pix_tf.photographs import (
 
 GREY_CHROMA = 2.0  # mean C* below which a photograph counts as grey
 _CACHE_VERSION = 1
+_named = set()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,12 @@ def index_photographs(sources, cache=True, strict=False):
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             answers = pool.map(lambda pair: _examine(pair[0].path), fresh)
             bar = tqdm(
-                answers, "Indexing", len(fresh), unit=" photographs", delay=2, file=sys.stderr
+                answers,
+                "Indexing",
+                len(fresh),
+                unit=" photographs",
+                delay=2,
+                mininterval=0.1 if sys.stderr.isatty() else 30,  # a log wants few lines
             )
             for (item, key), answer in zip(fresh, bar, strict=True):
                 results[item] = known[key] = answer
@@ -123,8 +129,10 @@ def index_photographs(sources, cache=True, strict=False):
             entries.append(IndexEntry(path=str(item.path), name=str(item.name), **answer))
     if errors and strict:
         raise PhotographError(f"{errors[0][0]}: {errors[0][1]} (strict: nothing is left out)")
-    for path, reason in errors:
-        print(f"left out {path}: {reason}", file=sys.stderr)
+    for error in errors:
+        if error not in _named:  # once, however many datasets are made of the same folder
+            _named.add(error)
+            print(f"left out {error[0]}: {error[1]}", file=sys.stderr)
     if not entries:
         raise PhotographError(f"none of the {len(found)} files found can be read")
     return PhotographIndex(entries, errors)

@@ -24,6 +24,14 @@ SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
 }
 FORMAT_OF_SUFFIX = {suffix: name for name, names in SUFFIXES.items() for suffix in names}
+_MAGIC = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG",
+    "WEBP": b"RIFF",
+    "BMP": b"BM",
+    "GIF": b"GIF8",
+    "TIFF": (b"II*\0", b"MM\0*"),
+}
 _SAME_AS_JPEG = "MPO"  # what many phones write: a JPEG with further pictures behind it
 
 ORIENTATION_TAG = 0x0112
@@ -199,6 +207,11 @@ def open_image(data, described_as="file"):
         raise PhotographError(f"too large: {error}") from None
     except Exception:
         # Pillow's plug-ins raise whatever their parsers raise (struct.error, SyntaxError, …).
+        for name, start in _MAGIC.items():
+            if data.startswith(start):
+                raise PhotographError(
+                    f"truncated or damaged {name}: its header cannot be read"
+                ) from None
         raise PhotographError(
             "not a picture that can be read; expected JPEG, PNG, WebP, BMP, GIF or TIFF, "
             f"received {_describe(data)}"

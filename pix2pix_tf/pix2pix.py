@@ -49,9 +49,9 @@ class Pix2Pix(keras.Model):
         self._train_metrics = {
             name: keras.metrics.Mean(name) for name in ("g_loss", "g_adv", "g_l1", "d_loss")
         }
-        self._test_metrics = [keras.metrics.Mean("g_l1")]
+        self.test_metrics = [keras.metrics.Mean("g_l1")]
         if generator.output_shape[-1] == 2:  # colours: judged as the picture that people see
-            self._test_metrics += [
+            self.test_metrics += [
                 metrics.PSNR(),
                 metrics.AuC(),
                 metrics.Colourfulness("ratio", name="colour_ratio"),
@@ -109,7 +109,7 @@ class Pix2Pix(keras.Model):
 
     @property
     def metrics(self):
-        return [*self._train_metrics.values(), *self._test_metrics]
+        return [*self._train_metrics.values(), *self.test_metrics]
 
     def call(self, inputs, training=False):
         return (
@@ -153,14 +153,17 @@ class Pix2Pix(keras.Model):
 
     def test_step(self, data):
         inputs, target = data
-        result = self.inference_generator(inputs, training=False)
-        self._test_metrics[0].update_state(losses.l1_loss(target, result))
-        if len(self._test_metrics) > 1:
+        return self.score(inputs, target, self.inference_generator(inputs, training=False))
+
+    def score(self, inputs, target, result):
+        """Adds a batch of results to the metrics of `evaluate`; returns the metrics so far."""
+        self.test_metrics[0].update_state(losses.l1_loss(target, result))
+        if len(self.test_metrics) > 1:
             truth_rgb = color.l_ab_to_rgb(inputs, target)
             result_rgb = color.l_ab_to_rgb(inputs, result)
-            for metric in self._test_metrics[1:]:
+            for metric in self.test_metrics[1:]:
                 metric.update_state(truth_rgb, result_rgb)
-        return {metric.name: metric.result() for metric in self._test_metrics}
+        return {metric.name: metric.result() for metric in self.test_metrics}
 
     def predict_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data

@@ -20,9 +20,11 @@ def contact_sheet(rows, titles, columns=2, cell=256):
         uint8 array (height, width, 3).
     """
     columns = max(1, min(columns, len(rows)))
+    pictures = [[_fit(Image.fromarray(pixels), cell) for pixels in row] for row in rows]
+    lines = [pictures[i : i + columns] for i in range(0, len(rows), columns)]
+    heights = [max(picture.height for row in line for picture in row) for line in lines]
     block_width = len(titles) * (cell + _GAP) + 2 * _GAP
-    lines = -(-len(rows) // columns)
-    size = (columns * block_width, _HEADER + lines * (cell + _GAP))
+    size = (columns * block_width, _HEADER + sum(heights) + _GAP * len(lines))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
@@ -30,13 +32,14 @@ def contact_sheet(rows, titles, columns=2, cell=256):
         for i, title in enumerate(titles):
             x = column * block_width + _GAP + i * (cell + _GAP)
             draw.text((x + cell / 2, _HEADER / 2), title, "black", font, anchor="mm")
-    for number, row in enumerate(rows):
-        left = (number % columns) * block_width + _GAP
-        top = _HEADER + (number // columns) * (cell + _GAP)
-        for i, pixels in enumerate(row):
-            picture = _fit(Image.fromarray(pixels), cell)
-            x = left + i * (cell + _GAP) + (cell - picture.width) // 2
-            sheet.paste(picture, (x, top + (cell - picture.height) // 2))
+    top = _HEADER
+    for line, height in zip(lines, heights, strict=True):
+        for column, row in enumerate(line):
+            for i, picture in enumerate(row):
+                x = column * block_width + _GAP + i * (cell + _GAP)
+                position = (x + (cell - picture.width) // 2, top + (height - picture.height) // 2)
+                sheet.paste(picture, position)
+        top += height + _GAP
     return np.asarray(sheet)
 
 
