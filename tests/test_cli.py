@@ -1,0 +1,194 @@
+"""The command line: exit status, words on bad input, and what is not imported."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import pix2pix_tf
+from pix2pix_tf.cli import main
+from pix2pix_tf.generators import checkpoints_dir, samples_dir, save_generator, shipped_generators
+from pix2pix_tf.models import unet_generator
+
+ROOT = Path(pix2pix_tf.__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("generator") / "generator.keras"
+    save_generator(unet_generator(32, 4), path, image_size=32)
+    return path
+
+
+def command(*arguments, **options):
+    """Runs `python -m pix2pix_tf` in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "pix2pix_tf", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+        **options,
+    )
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys, pix2pix_tf\n"
+        "dir(pix2pix_tf)\n"
+        "from pix2pix_tf.cli import main\n"
+        "try:\n    main(['fit', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'tensorflow', 'keras', 'cv2', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--l1-weight" in done.stdout
+
+
+def test_public_names_are_those_of_all():
+    assert pix2pix_tf.__all__ == dir(pix2pix_tf)
+    for name in pix2pix_tf.__all__:
+        assert getattr(pix2pix_tf, name) is not None
+    with pytest.raises(AttributeError, match="nothing_such"):
+        pix2pix_tf.nothing_such  # noqa: B018
+
+
+def test_the_first_command_of_the_readme_from_any_directory(tmp_path):
+    done = command("colorize", "docs/samples", "-o", "colorized", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    samples = sorted(p.name for p in samples_dir().glob("*.jpg"))
+    lines = done.stdout.splitlines()
+    assert [line.split(" -> ")[0] for line in lines[: len(samples)]] == samples
+    assert lines[-2].endswith("before-after.png")
+    assert f"{len(samples)} done, 0 skipped, 0 failed" in lines[-1]
+    for name in samples:
+        before, after = (Image.open(f / name) for f in (samples_dir(), tmp_path / "colorized"))
+        assert before.size == after.size
+    # The meadow behind the cameraman, grey in the file, is green, and the sky is blue.
+    cameraman = np.asarray(Image.open(tmp_path / "colorized" / "cameraman.jpg")).astype(float)
+    grass = cameraman[400:500, 400:500].mean(axis=(0, 1))
+    sky = cameraman[20:100, 20:150].mean(axis=(0, 1))
+    assert grass[1] > grass[2] + 4
+    assert sky[2] > sky[0] + 4
+
+
+def test_every_checkpoint_is_a_complete_generator():
+    folders = [p for p in checkpoints_dir().iterdir() if p.is_dir() and p.name[0] not in "._"]
+    assert "photos-v1" in shipped_generators()
+    assert sorted(p.name for p in folders) == shipped_generators()
+    for folder in folders:
+        assert (folder / "README.md").read_text(encoding="utf-8").startswith("# ")
+
+
+def test_odd_files_are_colourised_or_named(generator, odd_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    status = main(["colorize", str(odd_folder), "-o", str(out), "-g", str(generator)])
+    captured = capsys.readouterr()
+    assert status == 1
+    named = captured.out + captured.err
+    for path in odd_folder.iterdir():
+        assert path.name in named, path.name
+    failed = [line for line in captured.err.splitlines() if "FAILED" in line]
+    assert len(failed) == int(captured.out.split(" failed")[0].split()[-1])
+    assert "Traceback" not in named
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["colorize", "no-such-folder", "-o", "out"], "no such file or folder: no-such-folder"),
+        (["colorize", "docs/samples", "-o", "out", "-g", "no-such"], "photos-v1"),
+        (["colorize", "docs/samples", "-o", "out", "--batch-size", "0"], "--batch-size"),
+        (["fit", "--data", "no-such-folder"], "no such file or folder"),
+        (["fit", "--image-size", "300", "--run-dir", "r"], "power of two from 32 up; received 300"),
+        (["export", "no-such", "-o", "out"], "expected a .keras file"),
+    ],
+)
+def test_bad_input_gets_one_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
+    assert error.startswith("pix2pix-tf: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_generator(tmp_path, capsys):
+    path = tmp_path / "x.keras"
+    path.write_text("not a model")
+    status = main(["colorize", str(samples_dir()), "-o", str(tmp_path / "o"), "-g", str(path)])
+    assert status == 1
+    assert "cannot be loaded as a Keras model" in capsys.readouterr().err
+
+
+def test_an_rgb_generator_does_not_colourise(tmp_path, capsys):
+    path = tmp_path / "pairs.keras"
+    save_generator(unet_generator(32, 4, input_channels=3, output_channels=3), path, 32)
+    status = main(["colorize", str(samples_dir()), "-o", str(tmp_path / "o"), "-g", str(path)])
+    assert status == 1
+    assert "expected 1 channel in (L) and 2 out (ab)" in capsys.readouterr().err
+
+
+def test_fit_then_colorize_with_the_run_then_resume(tmp_path, capsys):
+    run_dir, out = tmp_path / "run", tmp_path / "out"
+    fit = ["fit", "--run-dir", str(run_dir), "--epochs", "2", "--steps-per-epoch", "2"]
+    fit += ["--image-size", "32", "--filters", "4", "--l1-epochs", "1", "--discriminator-layers"]
+    fit += ["1", "--decay-epochs", "0", "--batch-size", "2"]
+    assert main(fit) == 0
+    assert (run_dir / "sheets" / "epoch-0002.png").is_file()
+    assert json.loads((run_dir / "config.json").read_text())["filters"] == 4
+    assert main(["colorize", str(samples_dir()), "-o", str(out), "-g", str(run_dir)]) == 0
+    capsys.readouterr()
+    assert main(fit) == 0
+    assert "finished" in capsys.readouterr().out
+    assert main([*fit, "--filters", "8"]) == 1
+    assert "--filters was 4, now 8" in capsys.readouterr().err
+
+
+def test_export_halves_the_file(generator, tmp_path, capsys):
+    assert main(["export", str(generator), "-o", str(tmp_path)]) == 0
+    assert "image size 32" in capsys.readouterr().out
+    sizes = [path.stat().st_size for path in (tmp_path / "generator.keras", generator)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_ctrl_c_leaves_whole_files(generator, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    big = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
+    for i in range(40):
+        Image.fromarray(np.roll(big, i)).save(source / f"{i:02}.png", compress_level=0)
+    arguments = [sys.executable, "-m", "pix2pix_tf", "colorize", str(source), "-o", str(out)]
+    process = subprocess.Popen(
+        [*arguments, "-g", str(generator), "--batch-size", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    deadline = time.monotonic() + 120
+    while not (out.is_dir() and list(out.glob("*.png"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    results = list(out.iterdir())
+    assert 0 < len(results) < 40
+    for path in results:  # no temporary file either
+        Image.open(path).load()

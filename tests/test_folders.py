@@ -1,0 +1,189 @@
+"""Folders: every file is accounted for, names are kept, nothing is half-written."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf.colorizer import Colorizer
+from pix2pix_tf.folders import colorize_jobs, plan, write_sheet
+from pix2pix_tf.photographs import PhotographError
+
+SIDE = 32
+
+
+@pytest.fixture
+def colorizer():
+    return Colorizer(lambda L: np.full((len(L), SIDE, SIDE, 2), 0.2, np.float32), SIDE)
+
+
+def picture(path, size=(24, 16), value=120, mode="RGB", **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    color = (value,) * len(Image.new(mode, (1, 1)).getbands())
+    Image.new(mode, size, color if len(color) > 1 else value).save(path, **options)
+    return path
+
+
+def run(colorizer, inputs, out, **options):
+    overwrite = options.pop("overwrite", False)
+    return list(colorize_jobs(colorizer, plan(inputs, out, overwrite), **options))
+
+
+def statuses(jobs):
+    return {job.name: job.status for job in jobs}
+
+
+def test_sub_folders_names_and_sizes_are_kept(colorizer, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    picture(source / "a.jpg", (30, 20))
+    picture(source / "deep" / "er" / "Zürich 東京.PNG", (7, 9))
+    (source / "notes.md").write_text("no photograph")
+    jobs = run(colorizer, source, out)
+    assert statuses(jobs) == {"a.jpg": "done", "deep/er/Zürich 東京.PNG": "done"}
+    assert Image.open(out / "a.jpg").size == (30, 20)
+    assert Image.open(out / "deep" / "er" / "Zürich 東京.PNG").size == (7, 9)
+    assert {p.suffix for p in out.rglob("*") if p.is_file()} == {".jpg", ".PNG"}
+    result = np.asarray(Image.open(out / "a.jpg")).astype(int)
+    assert (result[..., 0] > result[..., 2] + 20).all()  # ab = (22, 22) is warm
+
+
+def test_results_that_exist_are_kept_without_overwrite(colorizer, tmp_path):
+    source = picture(tmp_path / "in" / "a.png")
+    out = tmp_path / "out"
+    run(colorizer, source, out)
+    (out / "a.png").write_bytes(b"precious")
+    assert statuses(run(None, source, out)) == {"a.png": "skipped"}
+    assert (out / "a.png").read_bytes() == b"precious"
+    assert statuses(run(colorizer, source, out, overwrite=True)) == {"a.png": "done"}
+    assert Image.open(out / "a.png").size == (24, 16)
+
+
+def test_one_bad_file_stops_no_other(colorizer, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    for i in range(20):
+        picture(source / f"{i:02}.jpg", (40, 30), value=i * 10)
+    whole = (source / "07.jpg").read_bytes()
+    (source / "07.jpg").write_bytes(whole[: len(whole) // 2])
+    (source / "08.jpg").write_bytes(b"")
+    (source / "09.jpg").write_text("text named .jpg")
+    (source / "10.jpg").unlink()
+    (source / "10.jpg").mkdir()
+    jobs = run(colorizer, source, out, batch_size=3)
+    failed = {job.name: job.reason for job in jobs if job.status == "failed"}
+    assert set(failed) == {"07.jpg", "08.jpg", "09.jpg", "10.jpg"}
+    assert "truncated" in failed["07.jpg"]
+    assert "0 bytes" in failed["08.jpg"]
+    assert "received text" in failed["09.jpg"]
+    assert "is a directory" in failed["10.jpg"].lower()
+    assert sum(job.status == "done" for job in jobs) == 16
+    assert len(list(out.iterdir())) == 16
+    assert [job.name for job in jobs] == sorted(job.name for job in jobs)
+
+
+def test_collisions_are_reported_and_nothing_is_overwritten(colorizer, tmp_path):
+    first = picture(tmp_path / "one" / "a.png", value=10)
+    second = picture(tmp_path / "two" / "a.png", value=250)
+    jobs = run(colorizer, [first, second], tmp_path / "out")
+    assert [job.status for job in jobs] == ["done", "failed"]
+    assert "one" in jobs[1].reason
+    assert np.asarray(Image.open(tmp_path / "out" / "a.png")).mean() < 60
+
+
+def test_gif_and_png_of_one_name_collide(colorizer, tmp_path):
+    picture(tmp_path / "in" / "a.gif", mode="L")
+    picture(tmp_path / "in" / "a.png")
+    jobs = run(colorizer, tmp_path / "in", tmp_path / "out")
+    assert statuses(jobs) == {"a.gif": "done", "a.png": "failed"}
+
+
+def test_a_photograph_is_never_replaced_by_its_result(colorizer, tmp_path):
+    path = picture(tmp_path / "a.png")
+    before = path.read_bytes()
+    jobs = run(colorizer, tmp_path, tmp_path, overwrite=True)
+    assert statuses(jobs) == {"a.png": "failed"}
+    assert path.read_bytes() == before
+
+
+def test_the_output_folder_is_not_searched(colorizer, tmp_path):
+    picture(tmp_path / "a.png")
+    out = tmp_path / "colorized"
+    assert statuses(run(colorizer, tmp_path, out)) == {"a.png": "done"}
+    assert statuses(run(None, tmp_path, out)) == {"a.png": "skipped"}
+
+
+def test_an_output_that_cannot_be_written_is_named(colorizer, tmp_path):
+    picture(tmp_path / "in" / "deep" / "a.png")
+    picture(tmp_path / "in" / "b.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "deep").write_text("a file where a folder must be")
+    jobs = run(colorizer, tmp_path / "in", out)
+    assert statuses(jobs) == {"b.png": "done", "deep/a.png": "failed"}
+    assert "cannot write" in next(job.reason for job in jobs if job.status == "failed")
+
+
+def test_globs_and_lists(colorizer, tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "sub" / "b.png")
+    (tmp_path / "in" / "list.txt").write_text("# comment\nsub/b.png\n\n")
+    by_glob = run(colorizer, str(tmp_path / "in" / "**" / "*.png"), tmp_path / "one")
+    assert statuses(by_glob) == {"a.png": "done", "sub/b.png": "done"}
+    by_list = run(colorizer, tmp_path / "in" / "list.txt", tmp_path / "two")
+    assert statuses(by_list) == {"sub/b.png": "done"}
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "nowhere/*.jpg"])
+def test_inputs_that_are_not_there(tmp_path, missing):
+    with pytest.raises(PhotographError, match="nowhere"):
+        plan(str(tmp_path / missing), tmp_path / "out")
+
+
+def test_exif_profile_and_orientation(colorizer, tmp_path):
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :10] = 255  # white on the left as stored; orientation 6 turns it to the top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "described"
+    source = tmp_path / "in" / "a.jpg"
+    source.parent.mkdir()
+    Image.fromarray(pixels).save(source, exif=exif, quality=95)
+    run(colorizer, source, tmp_path / "out")
+    result = Image.open(tmp_path / "out" / "a.jpg")
+    assert result.size == (20, 30)
+    assert result.getexif()[0x0112] == 1
+    assert result.getexif()[0x010E] == "described"
+    grey = np.asarray(result.convert("L"))
+    assert grey[:8].mean() > 200
+    assert grey[12:].mean() < 60
+
+
+def test_the_sheet_shows_grey_result_and_original(colorizer, tmp_path):
+    picture(tmp_path / "in" / "colour.png", (300, 200))
+    picture(tmp_path / "in" / "grey.png", (10, 10), mode="L")
+    jobs = run(colorizer, tmp_path / "in", tmp_path / "out", sheet=True)
+    rows = [job.sheet_row for job in jobs]
+    assert rows[1][2] is None  # a grey photograph has no coloured original
+    path = write_sheet(rows, tmp_path / "out")
+    sheet = Image.open(path)
+    assert path.name == "before-after.png"
+    assert sheet.width == 3 * (256 + 6) + 12
+
+
+def test_every_job_of_a_long_list_is_settled_in_batches(tmp_path):
+    sizes = []
+
+    def predict(L):
+        sizes.append(len(L))
+        return np.zeros((len(L), SIDE, SIDE, 2), np.float32)
+
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), 99).save(buffer, "PNG")
+    source = tmp_path / "in"
+    source.mkdir()
+    for i in range(50):
+        Path(source / f"{i:03}.png").write_bytes(buffer.getvalue())
+    jobs = run(Colorizer(predict, SIDE), source, tmp_path / "out", batch_size=8)
+    assert all(job.status == "done" for job in jobs)
+    assert sizes == [8] * 6 + [2]
