@@ -93,11 +93,14 @@ class SampleSheet(keras.callbacks.Callback):
 
 
 class MetricsTable(keras.callbacks.Callback):
-    """metrics.csv: a row for each epoch, written whole; resuming drops rows of repeated epochs."""
+    """metrics.csv, a row for each epoch, and its curves as metrics.png, both written whole.
 
-    def __init__(self, path):
+    Rows of epochs that a resumed run repeats are replaced.
+    """
+
+    def __init__(self, run_dir):
         super().__init__()
-        self.path = Path(path)
+        self.path = Path(run_dir) / "metrics.csv"
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, **{name: f"{value:.6g}" for name, value in (logs or {}).items()}}
@@ -108,12 +111,29 @@ class MetricsTable(keras.callbacks.Callback):
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.path, text.getvalue().encode())
+        write_atomically(self.path.with_suffix(".png"), _curves(rows, names[1:]))
 
     def _read(self):
         if not self.path.exists():
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
+
+
+def _curves(rows, names):
+    """PNG of each metric over the epochs."""
+    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+
+    columns = min(4, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(3 * columns, 2.2 * lines), layout="constrained")
+    epochs = [int(row["epoch"]) for row in rows]
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(lines, columns, i + 1, title=name, xlabel="epoch")
+        axes.plot(epochs, [float(row[name] or "nan") for row in rows], marker=".")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    return buffer.getvalue()
 
 
 class BestGenerator(keras.callbacks.Callback):
@@ -248,7 +268,7 @@ class Progress(keras.callbacks.Callback):
         done = self.first_step + batch + 1
         self.trained = time.monotonic()
         if self.bar is not None:
-            self.bar.set_postfix({n: f"{float(logs[n]):.3f}" for n in ("g_l1", "d_loss")}, False)
+            self.bar.set_postfix({n: f"{float(logs[n]):.3f}" for n in ("g_loss", "d_loss")}, False)
             self.bar.update((done - self.done) * self.batch_size)
         self.done = done
 

@@ -1,8 +1,10 @@
 """The command `pix2pix-tf`: arguments in, calls out; nothing heavy is imported before its use."""
 
 import argparse
+import contextlib
 import dataclasses
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +25,8 @@ def main(arguments=None):
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        with _sigterm_as_ctrl_c():
+            return options.run(options)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return _INTERRUPTED
@@ -35,6 +38,22 @@ def main(arguments=None):
             raise
         print(f"pix2pix-tf: {error}", file=sys.stderr)
         return _FAILED
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c():
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser():

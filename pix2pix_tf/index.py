@@ -67,14 +67,14 @@ class PhotographIndex:
     errors: list
 
     def summary(self):
-        """Counts, such as '120 photographs (118 JPEG, 2 PNG), 3 grey, 1 unreadable'."""
+        """Counts, such as '120 photographs (118 JPEG, 2 PNG), 1 unreadable, 3 grey'."""
         formats = {}
         for entry in self.entries:
             formats[entry.format] = formats.get(entry.format, 0) + 1
         kinds = ", ".join(f"{count} {name}" for name, count in sorted(formats.items()))
         grey = sum(entry.chroma < GREY_CHROMA for entry in self.entries)
         return (
-            f"{len(self.entries)} photographs ({kinds}), {grey} grey, {len(self.errors)} unreadable"
+            f"{len(self.entries)} photographs ({kinds}), {len(self.errors)} unreadable, {grey} grey"
         )
 
 
@@ -96,33 +96,18 @@ def index_photographs(sources, cache=True, strict=False):
     found = find_photographs(sources)
     cache_file = _cache_file(found) if cache else None
     known = _load_cache(cache_file)
-    results = {}
-    fresh = []
-    for item in found:
-        key = _key(item.path)
-        if key in known:
-            results[item] = known[key]
-        else:
-            fresh.append((item, key))
+    keys = {item: _key(item.path) for item in found}
+    fresh = [item for item in found if keys[item] not in known]
     if fresh:
-        workers = min(8, os.cpu_count() or 1)
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            answers = pool.map(lambda pair: _examine(pair[0].path), fresh)
-            bar = tqdm(
-                answers,
-                "Indexing",
-                len(fresh),
-                unit=" photographs",
-                delay=2,
-                mininterval=0.1 if sys.stderr.isatty() else 30,  # a log wants few lines
-            )
-            for (item, key), answer in zip(fresh, bar, strict=True):
-                results[item] = known[key] = answer
-        _save_cache(cache_file, {_key(item.path): results[item] for item in found})
+        try:
+            for item, answer in zip(fresh, _examine_all(fresh), strict=True):
+                known[keys[item]] = answer
+        finally:  # also when interrupted: the next pass goes on from there
+            _save_cache(cache_file, {key: known[key] for key in keys.values() if key in known})
 
     entries, errors = [], []
     for item in found:
-        answer = results[item]
+        answer = known[keys[item]]
         if "error" in answer:
             errors.append((str(item.path), answer["error"]))
         else:
@@ -136,6 +121,23 @@ def index_photographs(sources, cache=True, strict=False):
     if not entries:
         raise PhotographError(f"none of the {len(found)} files found can be read")
     return PhotographIndex(entries, errors)
+
+
+def _examine_all(found):
+    """`_examine` of each file, in order, several at a time, under a progress bar."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = pool.map(lambda item: _examine(item.path), found)
+        try:
+            yield from tqdm(
+                answers,
+                "Indexing",
+                len(found),
+                unit=" photographs",
+                delay=2,
+                mininterval=0.1 if sys.stderr.isatty() else 30,  # a log wants few lines
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _examine(path):

@@ -36,9 +36,9 @@ _SAME_AS_JPEG = "MPO"  # what many phones write: a JPEG with further pictures be
 
 ORIENTATION_TAG = 0x0112
 JPEG_QUALITY = 95
-MAX_PIXELS = 250_000_000
 
-# Scans of more than 89 megapixels are welcome; MAX_PIXELS guards against decompression bombs.
+# Pillow refuses pictures of more than 178 megapixels as decompression bombs, and warns at half of
+# that: scans are that large.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -203,8 +203,11 @@ def open_image(data, described_as="file"):
         raise PhotographError(f"{described_as} is empty (0 bytes)")
     try:
         image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise PhotographError(f"too large: {error}") from None
+    except Image.DecompressionBombError:
+        raise PhotographError(
+            f"too large: more than {2 * Image.MAX_IMAGE_PIXELS // 1_000_000} megapixels by its "
+            "header; scale it down"
+        ) from None
     except Exception:
         # Pillow's plug-ins raise whatever their parsers raise (struct.error, SyntaxError, …).
         for name, start in _MAGIC.items():
@@ -220,11 +223,6 @@ def open_image(data, described_as="file"):
     if name not in SUFFIXES:
         raise PhotographError(
             f"format {image.format} is not supported; expected JPEG, PNG, WebP, BMP, GIF or TIFF"
-        )
-    if image.width * image.height > MAX_PIXELS:
-        raise PhotographError(
-            f"{image.width} × {image.height} pixels are too many; at most "
-            f"{MAX_PIXELS // 1_000_000} megapixels are read"
         )
     return image, name
 
@@ -263,6 +261,8 @@ def read_photograph(path):
     """
     try:
         data = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise PhotographError("is a directory that holds no photograph") from None
     except OSError as error:
         raise PhotographError(error.strerror or str(error)) from None
     return decode_photograph(data)
@@ -277,6 +277,7 @@ def decode_photograph(data):
     kept["dpi"] = _dpi(image)
     try:
         if bits_of(image) == 16 and image.mode in ("RGB", "RGBA"):
+            image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data)
         else:
             pixels, alpha = _decode_with_pillow(image)

@@ -40,9 +40,10 @@ def train(config, dry_run=False):
     index = index_photographs(_source(config), strict=config.strict)
     train_index, val_index = _split(index, config)
     train_count, val_count = len(train_index.entries), len(val_index.entries)
-    steps_per_epoch = config.steps_per_epoch or max(1, train_count // config.batch_size)
+    steps_per_epoch = _steps_per_epoch(config, train_count)
     print(
-        f"data: {index.summary()}; {train_count} to train on, {val_count} to validate; "
+        f"data: {index.summary()}{' (left out)' if config.drop_grey else ''}; {train_count} to "
+        f"train on, {val_count} to validate; "
         f"{steps_per_epoch} steps of {config.batch_size} an epoch",
         flush=True,
     )
@@ -82,7 +83,7 @@ def train(config, dry_run=False):
             str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
         ),
         callbacks.SampleSheet(*_samples(val_index, config), run_dir),
-        callbacks.MetricsTable(run_dir / "metrics.csv"),
+        callbacks.MetricsTable(run_dir),
         best,
         callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
         checkpoint,
@@ -262,6 +263,20 @@ def _split(index, config):
         select(index, split, config.validation_fraction, **options)
         for split in ("train", "validation")
     )
+
+
+def _steps_per_epoch(config, train_count):
+    """Steps of an epoch, a multiple of `steps_per_execution`: Keras would run beyond its end."""
+    unit = config.steps_per_execution
+    steps = config.steps_per_epoch
+    if steps is None:
+        return max(1, train_count // config.batch_size // unit) * unit
+    if steps % unit:
+        raise ValueError(
+            f"steps_per_epoch must be a multiple of steps_per_execution={unit}; received {steps}. "
+            f"Use {steps // unit * unit or unit}."
+        )
+    return steps
 
 
 def _samples(index, config):
