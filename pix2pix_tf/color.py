@@ -91,6 +91,13 @@ def lightness(rgb):
     return 116.0 * _lab_curve(xp, y) - 16.0
 
 
+def desaturate(rgb):
+    """sRGB (..., 1 or 3) → the grey picture of the same L*, uint8 (..., 3)."""
+    L = lightness(rgb)
+    xp = _namespace(L)
+    return to_uint8(lab_to_rgb(xp.concat([L, xp.zeros_like(L), xp.zeros_like(L)], axis=-1)))
+
+
 def scale_lab(lab):
     """Lab (..., 3) → the networks' (L (..., 1), ab (..., 2)), each float32 in [-1, 1]."""
     _, lab = _as_float32(lab)

@@ -163,9 +163,11 @@ def _write(job, before, after, sheet):
 
 def _sheet_row(before, after):
     original, coloured = _thumbnail(before), _thumbnail(after)
-    L = color.lightness(original)
-    grey = color.to_uint8(color.lab_to_rgb(np.concatenate([L, 0 * L, 0 * L], axis=-1)))
-    return [grey, coloured, original if before.pixels.shape[-1] == 3 else None]
+    return [
+        color.desaturate(original),
+        coloured,
+        original if before.pixels.shape[-1] == 3 else None,
+    ]
 
 
 def _thumbnail(photograph):

@@ -5,6 +5,7 @@ the 8 bits that a saved picture has, and averages over photographs.
 """
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from pix2pix_tf import color
@@ -44,6 +45,31 @@ class PSNR(_PhotographMean):
     def score(self, truth, result):
         error = ops.mean(ops.square(truth - result), axis=(1, 2, 3))
         return -10.0 * ops.log10(ops.maximum(error, 1e-10))
+
+
+class SSIM(_PhotographMean):
+    """Structural similarity (Wang et al., 2004): Gaussian window of 11 pixels, σ 1.5, K 0.01 and
+    0.03, mean over windows that lie within the picture and over R, G and B. 1 is identical.
+
+    Photographs must be at least 11 pixels high and wide.
+    """
+
+    def __init__(self, name="ssim", dtype=None):
+        super().__init__(name, dtype)
+
+    def score(self, truth, result):
+        return tf.image.ssim(truth, result, max_val=1.0)
+
+
+class DeltaE(_PhotographMean):
+    """Mean ΔE*ab (CIE 1976): the distance in Lab. About 2 is just noticeable."""
+
+    def __init__(self, name="delta_e", dtype=None):
+        super().__init__(name, dtype)
+
+    def score(self, truth, result):
+        difference = color.rgb_to_lab(truth) - color.rgb_to_lab(result)
+        return ops.mean(ops.sqrt(ops.sum(ops.square(difference), axis=-1)), axis=(1, 2))
 
 
 class AuC(_PhotographMean):

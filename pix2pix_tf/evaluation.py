@@ -1,0 +1,226 @@
+"""Judging generators by photographs whose colours are known.
+
+Protocol: each photograph is brought to a short side of 256 pixels by the package's one resize and
+cropped to its centre; its L* is coloured as `Colorizer` colours any picture; truth and 8-bit result
+are compared. Photographs that are nearly grey (mean chroma under 2) are left out and counted.
+Beside the generators stands "all grey", the picture without its colours.
+"""
+
+import csv
+import io
+import json
+import platform
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+import pix2pix_tf
+from pix2pix_tf import color, metrics
+from pix2pix_tf.index import GREY_CHROMA
+from pix2pix_tf.photographs import (
+    Photograph,
+    PhotographError,
+    find_photographs,
+    read_photograph,
+    write_atomically,
+    write_photograph,
+)
+from pix2pix_tf.sheets import contact_sheet
+
+SIDE = 256  # pixels
+ALL_GREY = "all grey"
+_BATCH = 8
+_RESAMPLES = 2000  # of the bootstrap
+_SHEET_PHOTOGRAPHS = 24
+
+METRICS = {
+    "psnr": metrics.PSNR(),
+    "ssim": metrics.SSIM(),
+    "delta_e": metrics.DeltaE(),
+    "auc": metrics.AuC(),
+    "colourfulness": metrics.Colourfulness("result"),
+}
+
+
+def evaluate(colorizers, source):
+    """Scores Colorizers, and "all grey", on the photographs of a source.
+
+    Args:
+        colorizers: dict from a name to a `Colorizer`.
+        source: photographs, see `photographs.find_photographs`.
+
+    Returns:
+        dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),
+        "truth_colourfulness" (array over photographs), "scores" ({generator: {metric: array over
+        photographs}}) and "pictures" (the first 24: [grey, results…, truth], uint8).
+
+    Raises:
+        PhotographError: if the source does not exist or no photograph can be judged.
+    """
+    names, left_out, errors, pictures = [], [], [], []
+    truth_colourfulness = []
+    scores = {name: {metric: [] for metric in METRICS} for name in (ALL_GREY, *colorizers)}
+    found = find_photographs(source)
+    for batch in _batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
+        truths = []
+        for item in batch:
+            try:
+                truth = centre_crop(read_photograph(item.path).rgb8())
+            except PhotographError as error:
+                errors.append((str(item.path), str(error)))
+                continue
+            if color.chroma(color.rgb_to_lab(truth)).mean() < GREY_CHROMA:
+                left_out.append(str(item.name))
+                continue
+            names.append(str(item.name))
+            truths.append(truth)
+        if not truths:
+            continue
+        results = {ALL_GREY: [color.desaturate(truth) for truth in truths]}
+        for name, colorizer in colorizers.items():
+            results[name] = colorizer.colorize_batch(truths)
+        truth = np.stack(truths) / np.float32(255)
+        truth_colourfulness += list(np.asarray(METRICS["colourfulness"].score(truth, truth)))
+        for name, coloured in results.items():
+            result = np.stack(coloured) / np.float32(255)
+            for metric, judge in METRICS.items():
+                scores[name][metric] += list(np.asarray(judge.score(truth, result)))
+        for row in zip(*results.values(), truths, strict=True):
+            if len(pictures) < _SHEET_PHOTOGRAPHS:
+                pictures.append(list(row))
+    if not names:
+        raise PhotographError(
+            f"no photograph to judge in {source}: {len(left_out)} are grey, "
+            f"{len(errors)} cannot be read"
+        )
+    return {
+        "photographs": names,
+        "left_out": left_out,
+        "errors": errors,
+        "truth_colourfulness": np.array(truth_colourfulness),
+        "scores": {
+            name: {metric: np.array(values) for metric, values in by_metric.items()}
+            for name, by_metric in scores.items()
+        },
+        "pictures": pictures,
+    }
+
+
+def centre_crop(rgb, side=SIDE):
+    """uint8 (height, width, 3) → its centre (side, side, 3), short side scaled to `side`."""
+    height, width = rgb.shape[:2]
+    scale = side / min(height, width)
+    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    scaled = Image.fromarray(np.ascontiguousarray(rgb)).resize(size, Image.Resampling.BILINEAR)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    return np.asarray(scaled.crop((left, top, left + side, top + side)))
+
+
+def summarise(outcome, seed=0):
+    """Means over photographs with 95 % bootstrap intervals.
+
+    Args:
+        outcome: of `evaluate`.
+        seed: of the bootstrap's resamples, which are the same for every generator.
+
+    Returns:
+        {generator: {metric: {"mean", "low", "high"}}}; besides the metrics stand
+        "colourfulness_gap", the result's less the truth's, and "colourfulness_ratio", the mean of
+        the results over the mean of the truths.
+    """
+    truth = outcome["truth_colourfulness"]
+    draws = np.random.default_rng(seed).integers(0, len(truth), (_RESAMPLES, len(truth)))
+    summary = {}
+    for name, by_metric in outcome["scores"].items():
+        summary[name] = {
+            m: _interval(v.mean(), v[draws].mean(axis=1)) for m, v in by_metric.items()
+        }
+        result = by_metric["colourfulness"]
+        gap = result - truth
+        summary[name]["colourfulness_gap"] = _interval(gap.mean(), gap[draws].mean(axis=1))
+        summary[name]["colourfulness_ratio"] = _interval(
+            result.mean() / truth.mean(), result[draws].mean(axis=1) / truth[draws].mean(axis=1)
+        )
+    return summary
+
+
+def _interval(mean, resampled):
+    low, high = np.percentile(resampled, (2.5, 97.5))
+    return {"mean": float(mean), "low": float(low), "high": float(high)}
+
+
+def table(outcome, summary):
+    """The summary as a Markdown table."""
+    columns = {
+        "psnr": ("PSNR dB", 2),
+        "ssim": ("SSIM", 4),
+        "delta_e": ("ΔE*ab", 2),
+        "auc": ("AuC", 4),
+        "colourfulness": ("colourfulness", 1),
+        "colourfulness_ratio": ("of the truth's", 3),
+    }
+    lines = [
+        "| generator | " + " | ".join(title for title, _ in columns.values()) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for name, by_metric in summary.items():
+        cells = [
+            f"{by_metric[m]['mean']:.{digits}f} [{by_metric[m]['low']:.{digits}f}, "
+            f"{by_metric[m]['high']:.{digits}f}]"
+            for m, (_, digits) in columns.items()
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    truth = outcome["truth_colourfulness"].mean()
+    lines.append(f"| truth | | | | | {truth:.1f} | 1 |")
+    return "\n".join(lines)
+
+
+def write_report(outcome, summary, out_dir, source):
+    """Writes results.json, photographs.csv and sheet.png; returns the folder."""
+    out_dir = Path(out_dir)
+    report = {
+        "source": str(source),
+        "photographs": len(outcome["photographs"]),
+        "grey_left_out": outcome["left_out"],
+        "unreadable": outcome["errors"],
+        "protocol": f"short side {SIDE}, centre crop, 8-bit RGB, 95 % bootstrap intervals",
+        "truth_colourfulness": float(outcome["truth_colourfulness"].mean()),
+        "generators": summary,
+        "versions": {
+            "pix2pix_tf": pix2pix_tf.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(out_dir / "results.json", text.encode())
+
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["photograph", "generator", *METRICS, "truth_colourfulness"])
+    for name, by_metric in outcome["scores"].items():
+        for i, photograph in enumerate(outcome["photographs"]):
+            values = [by_metric[m][i] for m in METRICS] + [outcome["truth_colourfulness"][i]]
+            writer.writerow([photograph, name, *(f"{value:.6g}" for value in values)])
+    write_atomically(out_dir / "photographs.csv", rows.getvalue().encode())
+
+    titles = ["grey", *list(outcome["scores"])[1:], "truth"]
+    sheet = contact_sheet(outcome["pictures"], titles, columns=2)
+    write_photograph(out_dir / "sheet.png", Photograph(sheet))
+    return out_dir
+
+
+def _batches(items):
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
