@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import os
+import shutil
 import signal
 import sys
 import time
@@ -164,18 +166,23 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     then raise `Interrupted`; a second Ctrl-C stops at once. This callback must come last, so that
     a saved epoch is one whose other callbacks are done.
 
+    A state is a folder named by its step, such as step-00000855, written under another name and
+    renamed when it is whole.
+
     Args:
-        folder: where checkpoints lie.
+        folder: where the states lie.
         model: the Pix2Pix model, compiled.
         steps_per_epoch: of the run, to tell the last step of an epoch from the others.
-        keep: newest checkpoints kept.
-        minutes: longest time between checkpoints.
+        keep: newest states kept.
+        minutes: longest time between states.
         **variables: further variables to keep.
     """
 
     def __init__(self, folder, model, steps_per_epoch, keep=2, minutes=10.0, **variables):
         super().__init__()
+        self.folder = Path(folder)
         self.steps_per_epoch = steps_per_epoch
+        self.keep = keep
         self.seconds = 60 * minutes
         networks = {"generator": model.generator, "discriminator": model.discriminator}
         if model.ema_generator is not None:
@@ -185,6 +192,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             generator_optimizer=model.generator_optimizer,
             discriminator_optimizer=model.discriminator_optimizer,
             step=model.step.value,
+            # The means of an epoch that is interrupted.
+            metrics=[variable.value for metric in model.metrics for variable in metric.variables],
             # Keras leaves the seeds of dropout out of checkpoints (keras#19796).
             seeds=[
                 layer.seed_generator.state.value
@@ -193,21 +202,67 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             ],
             **variables,
         )
-        self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=keep)
         self.stop_signal = None
+        self._step = model.step
         self._saved_at = time.monotonic()
         self._handlers = {}
 
+    def states(self):
+        """Folders of the states, oldest first."""
+        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+
     def restore(self):
-        """Restores the newest state, if there is one; returns its path or None."""
-        path = self.manager.latest_checkpoint
-        if path:
-            self.checkpoint.restore(path).assert_existing_objects_matched()
-        return path
+        """Restores the newest state that is whole; returns its path, or None if there is none.
+
+        Raises:
+            ValueError: if there are states and none can be restored.
+        """
+        damaged = []
+        for state in reversed(self.states()):
+            try:
+                self.checkpoint.read(str(state / "state")).assert_existing_objects_matched()
+            except (tf.errors.OpError, AssertionError, OSError) as error:
+                damaged.append(state)
+                print(f"{state} is damaged: {_first_line(error)}", file=sys.stderr, flush=True)
+                continue
+            for path in damaged:  # or the next state of that step could not take its name
+                shutil.rmtree(path)
+            return state
+        if damaged:
+            raise ValueError(
+                f"none of the {len(damaged)} states in {self.folder} can be restored. "
+                "Use another --run-dir to begin anew."
+            )
+        return None
 
     def save(self):
-        self.manager.save()
+        """Saves the state of this step, and removes the oldest ones.
+
+        Raises:
+            OSError: if it cannot be written; the states before it are intact.
+        """
+        target = self.folder / f"step-{int(self._step.value):08d}"
         self._saved_at = time.monotonic()
+        if target.exists():
+            return
+        unfinished = self.folder / f"unfinished-{target.name}"
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            self.checkpoint.write(str(unfinished / "state"))
+            for path in unfinished.iterdir():
+                _flush_to_disk(path)
+            unfinished.rename(target)
+        except (tf.errors.OpError, OSError) as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise OSError(
+                f"cannot write the training state {target}: {_first_line(error)}. The states "
+                "before it are intact; make room and give the same command again."
+            ) from None
+        for path in self.states()[: -self.keep]:
+            shutil.rmtree(path)
+        for path in self.folder.glob("unfinished-*"):  # of a run that was killed while writing
+            shutil.rmtree(path)
 
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.step.value) % self.steps_per_epoch == 0:
@@ -242,6 +297,15 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             raise KeyboardInterrupt
         self.stop_signal = number
         print("stopping after this step; once more stops at once", file=sys.stderr, flush=True)
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _flush_to_disk(path):
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 class Progress(keras.callbacks.Callback):

@@ -137,10 +137,12 @@ def save_generator(model, path, image_size, float16=False):
                 content = source.read(item)
                 if item.filename == "metadata.json":
                     metadata = json.loads(content) | {_KEY: dataclasses.asdict(info)}
+                    metadata.pop("date_saved")  # equal generators are equal files
                     content = json.dumps(metadata).encode()
                 if float16 and item.filename.endswith(".h5"):
                     content = _weights_as_float16(content)
-                target.writestr(item.filename, content, zipfile.ZIP_DEFLATED)
+                undated = zipfile.ZipInfo(item.filename)
+                target.writestr(undated, content, zipfile.ZIP_DEFLATED)
     write_atomically(path, buffer.getvalue())
 
 

@@ -46,6 +46,7 @@ class Pix2Pix(keras.Model):
             self.ema_generator.set_weights(generator.get_weights())
         self.step = self.add_weight((), "zeros", "int64", trainable=False, name="step")
         self._adversarial = True
+        self._keep_metrics = False
         self._train_metrics = {
             name: keras.metrics.Mean(name) for name in ("g_loss", "g_adv", "g_l1", "d_loss")
         }
@@ -110,6 +111,16 @@ class Pix2Pix(keras.Model):
     @property
     def metrics(self):
         return [*self._train_metrics.values(), *self.test_metrics]
+
+    def keep_metrics(self):
+        """Passes over the next `reset_metrics`: the means of an interrupted epoch go on."""
+        self._keep_metrics = True
+
+    def reset_metrics(self):
+        if self._keep_metrics:
+            self._keep_metrics = False
+        else:
+            super().reset_metrics()
 
     def call(self, inputs, training=False):
         return (

@@ -298,6 +298,7 @@ def _fit(model, batches, validation, along_the_way, epochs, steps_per_epoch):
     common = {"validation_data": validation, "callbacks": along_the_way, "verbose": 0}
     common["shuffle"] = False  # Keras would warn: the dataset has shuffled already
     if offset:  # the rest of an epoch that was interrupted
+        model.keep_metrics()
         model.fit(
             batches(epoch * steps_per_epoch + offset),
             initial_epoch=epoch,
