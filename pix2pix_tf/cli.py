@@ -24,6 +24,9 @@ def main(arguments=None):
     130: interrupted; the same command goes on.
     """
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text that they can show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _sigterm_as_ctrl_c():
             return options.run(options)

@@ -141,13 +141,20 @@ def _examine_all(found):
 
 
 def _examine(path):
-    """The fields of an IndexEntry but path and name, or {"error": reason}."""
     try:
         data = Path(path).read_bytes()
+    except OSError as error:
+        return {"error": error.strerror or str(error)}
+    return examine(data)
+
+
+def examine(data):
+    """The fields of an `IndexEntry` but path and name, or {"error": reason}, of encoded bytes."""
+    try:
         image, name = open_image(data)
         width, height = image.size
+        decoder = _decoder_for(image, name, data)
         orientation = orientation_of(image)
-        decoder = _decoder_for(image, name)
         if decoder == "jpeg":
             image.draft("RGB", (64, 64))
         if decoder == "python":
@@ -175,14 +182,17 @@ def _examine(path):
     }
 
 
-def _decoder_for(image, name):
+def _decoder_for(image, name, data):
     """Which decoder gives this image its right colours; each exclusion was seen to be needed."""
     if name == "JPEG":
         return "jpeg"
     transparent = "transparency" in image.info
     right = {
-        # TensorFlow cuts 16 bits to 8 and ignores the one transparent colour of an RGB PNG.
-        "PNG": bits_of(image) == 8 and (not transparent or image.mode == "P"),
+        # TensorFlow cuts 16 bits to 8, ignores the one transparent colour of an RGB PNG, and
+        # refuses a PNG without its end mark.
+        "PNG": bits_of(image) == 8
+        and (not transparent or image.mode == "P")
+        and data.endswith(b"IEND\xaeB`\x82"),
         # It drops a WebP's alpha, and an animated WebP corrupts its memory.
         "WEBP": image.mode == "RGB" and getattr(image, "n_frames", 1) == 1,
         # It takes palette indices of a BMP for grey, and its padding byte for alpha.
@@ -208,7 +218,7 @@ def _key(path):
 
 def _cache_file(found):
     folders = sorted({os.path.abspath(item.path.parent) for item in found})
-    name = hashlib.sha1("\n".join(folders).encode(), usedforsecurity=False).hexdigest()[:16]
+    name = hashlib.sha1(os.fsencode("\n".join(folders)), usedforsecurity=False).hexdigest()[:16]
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pix2pix_tf"
     return Path(os.environ.get("PIX2PIX_TF_CACHE") or default) / f"index-{name}.json"
 

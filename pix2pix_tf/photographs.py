@@ -9,6 +9,7 @@ import io
 import os
 import tempfile
 import warnings
+import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -157,8 +158,12 @@ def _walk(root, leave_out):
         ]
         if not photographs and not subfolders and folder.suffix.lower() in FORMAT_OF_SUFFIX:
             photographs = [folder]
-        found += [Found(p, PurePosixPath(p.relative_to(root).as_posix())) for p in photographs]
+        found += [Found(p, _name_below(p, root)) for p in photographs]
     return found
+
+
+def _name_below(path, root):
+    return PurePosixPath(path.name if path == root else path.relative_to(root).as_posix())
 
 
 def _globbed(pattern):
@@ -182,10 +187,17 @@ def _before_magic(parts):
 
 def _listed(path):
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise PhotographError(
+            f"{path} is not UTF-8 text; save the list of paths as UTF-8"
+        ) from None
+    for line in lines:
         if line.strip() and not line.startswith("#"):
             entry = Path(line.strip()).expanduser()
-            name = entry.name if entry.is_absolute() else entry
+            outside = entry.is_absolute() or ".." in entry.parts
+            name = entry.name if outside else entry
             found.append(Found(path.parent / entry, PurePosixPath(Path(name).as_posix())))
     return found
 
@@ -220,11 +232,24 @@ def open_image(data, described_as="file"):
             f"received {_describe(data)}"
         ) from None
     name = "JPEG" if image.format == _SAME_AS_JPEG else image.format
+    if name == "PNG":
+        _check_png(data)
     if name not in SUFFIXES:
         raise PhotographError(
             f"format {image.format} is not supported; expected JPEG, PNG, WebP, BMP, GIF or TIFF"
         )
     return image, name
+
+
+def _check_png(data):
+    """Checks the chunks' checksums, which Pillow passes over: it would show half a picture."""
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        content, checksum = data[at + 4 : at + 8 + length], data[at + 8 + length : at + 12 + length]
+        if len(checksum) == 4 and zlib.crc32(content) != int.from_bytes(checksum):
+            raise PhotographError("damaged PNG: a checksum is wrong")
+        at += 12 + length
 
 
 def orientation_of(image):
@@ -239,7 +264,7 @@ def orientation_of(image):
 
 
 def bits_of(image):
-    """Bits per channel of an opened image: 8 or 16."""
+    """Bits per channel of an image just opened: 8 or 16. (Reading a PNG's EXIF loads it.)"""
     if image.mode.startswith("I;16") or image.mode == "I":
         return 16
     rawmode = image.tile[0].args if image.tile else ""
@@ -271,12 +296,13 @@ def read_photograph(path):
 def decode_photograph(data):
     """`read_photograph` of encoded bytes."""
     image, name = open_image(data)
+    bits = bits_of(image)
     # Metadata is gathered first: Pillow drops the EXIF of a TIFF that it has turned upright.
     orientation = orientation_of(image)
     kept = {"format": name, "exif": _clean_exif(image), "icc_profile": _rgb_profile(image)}
     kept["dpi"] = _dpi(image)
     try:
-        if bits_of(image) == 16 and image.mode in ("RGB", "RGBA"):
+        if bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data)
         else:
@@ -338,6 +364,9 @@ def _clean_exif(image):
         exif = image.getexif()
         if not exif:
             return None
+        # A copy: by its own, Pillow is still to turn a TIFF upright.
+        original, exif = exif, Image.Exif()
+        exif.load(original.tobytes())
         if ORIENTATION_TAG in exif:
             exif[ORIENTATION_TAG] = 1
         if image.format == "TIFF":  # its tags describe strips and bit depths of the old file
@@ -390,7 +419,7 @@ def write_photograph(path, photograph):
     try:
         encoded = _encode(photograph, name)
         write_atomically(path, encoded)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: larger than the format can hold
         raise PhotographError(f"cannot write {path}: {_one_line(error)}") from None
 
 
@@ -422,10 +451,12 @@ def _encode(photograph, name):
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels / 257.0).astype(np.uint8)
         alpha = None if alpha is None else np.round(alpha / 257.0).astype(np.uint8)
-    if name == "JPEG" and alpha is not None:
+    if name in ("JPEG", "BMP") and alpha is not None:
         pixels = Photograph(pixels, alpha).over_white()
     elif alpha is not None:
         pixels = np.concatenate([pixels, alpha], axis=-1)
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
     options = {
         "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
         "PNG": {"compress_level": 4},  # twice as fast as the default, 3 % larger
@@ -449,11 +480,15 @@ def _encode_16_bit(photograph, name):
 
     pixels = photograph.pixels[..., ::-1]
     if photograph.alpha is not None:
-        pixels = np.concatenate([pixels, photograph.alpha], axis=-1)
+        colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+        pixels = np.concatenate([colours, photograph.alpha], axis=-1)
     kinds, blocks = [], []
     if photograph.exif and name == "PNG":
         kinds.append(cv2.IMAGE_METADATA_EXIF)
         blocks.append(np.frombuffer(photograph.exif.removeprefix(b"Exif\0\0"), np.uint8))
+    if photograph.icc_profile and name == "PNG":
+        kinds.append(cv2.IMAGE_METADATA_ICCP)
+        blocks.append(np.frombuffer(photograph.icc_profile, np.uint8))
     suffix = SUFFIXES[name][0]
     done, encoded = cv2.imencodeWithMetadata(suffix, np.ascontiguousarray(pixels), kinds, blocks)
     if not done:

@@ -50,7 +50,7 @@ class Pix2Pix(keras.Model):
         self._train_metrics = {
             name: keras.metrics.Mean(name) for name in ("g_loss", "g_adv", "g_l1", "d_loss")
         }
-        self.test_metrics = [keras.metrics.Mean("g_l1")]
+        self.test_metrics = [self._train_metrics["g_l1"]]  # one of a name: Keras sorts by names
         if generator.output_shape[-1] == 2:  # colours: judged as the picture that people see
             self.test_metrics += [
                 metrics.PSNR(),
@@ -110,7 +110,7 @@ class Pix2Pix(keras.Model):
 
     @property
     def metrics(self):
-        return [*self._train_metrics.values(), *self.test_metrics]
+        return [*self._train_metrics.values(), *self.test_metrics[1:]]
 
     def keep_metrics(self):
         """Passes over the next `reset_metrics`: the means of an interrupted epoch go on."""
@@ -130,7 +130,7 @@ class Pix2Pix(keras.Model):
         )
 
     def train_step(self, data):
-        inputs, target = data
+        inputs, target, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape(persistent=True) as tape:
             result = self.generator(inputs, training=True)
             l1 = losses.l1_loss(target, result)
@@ -163,7 +163,7 @@ class Pix2Pix(keras.Model):
         return {name: metric.result() for name, metric in self._train_metrics.items()}
 
     def test_step(self, data):
-        inputs, target = data
+        inputs, target, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.score(inputs, target, self.inference_generator(inputs, training=False))
 
     def score(self, inputs, target, result):

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from pix2pix_tf import callbacks, models
 from pix2pix_tf.config import TrainConfig, read_config
-from pix2pix_tf.data import photo_dataset, select
+from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
-from pix2pix_tf.index import PhotographIndex, index_photographs
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
+from pix2pix_tf.sources import open_source
 
 
 def train(config, dry_run=False):
@@ -37,13 +37,11 @@ def train(config, dry_run=False):
     keras.utils.set_random_seed(config.seed)
 
     # Photographs.
-    index = index_photographs(_source(config), strict=config.strict)
-    train_index, val_index = _split(index, config)
-    train_count, val_count = len(train_index.entries), len(val_index.entries)
+    source, train_source, val_source = _sources(config)
+    train_count, val_count = train_source.count, val_source.count
     steps_per_epoch = _steps_per_epoch(config, train_count)
     print(
-        f"data: {index.summary()}{' (left out)' if config.drop_grey else ''}; {train_count} to "
-        f"train on, {val_count} to validate; "
+        f"data: {source.summary()}; {train_count} to train on, {val_count} to validate; "
         f"{steps_per_epoch} steps of {config.batch_size} an epoch",
         flush=True,
     )
@@ -82,7 +80,7 @@ def train(config, dry_run=False):
         keras.callbacks.TensorBoard(
             str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
         ),
-        callbacks.SampleSheet(*_samples(val_index, config), run_dir),
+        callbacks.SampleSheet(*_samples(val_source, config), run_dir),
         callbacks.MetricsTable(run_dir),
         best,
         callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
@@ -103,7 +101,7 @@ def train(config, dry_run=False):
 
     def batches(step):
         return photo_dataset(
-            train_index,
+            train_source,
             image_size=config.image_size,
             batch_size=config.batch_size,
             augment=config.augment,
@@ -114,7 +112,7 @@ def train(config, dry_run=False):
         )
 
     validation = photo_dataset(
-        val_index,
+        val_source,
         image_size=config.image_size,
         batch_size=min(16, val_count),
         augment=False,
@@ -247,22 +245,21 @@ def _check_run_dir(run_dir, config):
         )
 
 
-def _source(config):
-    return config.data if config.data is not None else samples_dir()
-
-
-def _split(index, config):
-    options = {"drop_grey": config.drop_grey, "strict": config.strict}
+def _sources(config):
+    """(all that --data holds, what to train on, what to validate with)."""
+    options = {"strict": config.strict, "drop_grey": config.drop_grey}
+    source = open_source(config.data if config.data is not None else samples_dir(), **options)
+    for warning in getattr(source, "warnings", ()):
+        print(f"warning: {warning}", file=sys.stderr)
     if config.val_data is not None:
-        return select(index, **options), select(config.val_data, **options)
-    if len(index.entries) < 2:
+        return source, source.side(None, 0), open_source(config.val_data, **options)
+    if source.count < 2:
         raise ValueError(
-            "one photograph cannot be split into training and validation; give more, or --val-data."
+            f"{source.count} photographs cannot be split into training and validation; "
+            "give more, or --val-data."
         )
-    return tuple(
-        select(index, split, config.validation_fraction, **options)
-        for split in ("train", "validation")
-    )
+    sides = (source.side(side, config.validation_fraction) for side in ("train", "validation"))
+    return source, *sides
 
 
 def _steps_per_epoch(config, train_count):
@@ -279,16 +276,11 @@ def _steps_per_epoch(config, train_count):
     return steps
 
 
-def _samples(index, config):
-    """L, ab of photographs spread over the validation side, the same in every run."""
-    entries = index.entries
-    count = min(config.sheet_photographs, len(entries))
-    chosen = [entries[i * len(entries) // count] for i in range(count)]
+def _samples(source, config):
+    """L, ab of a few validation photographs, the same in every run."""
+    source = source.some(config.sheet_photographs)
     dataset = photo_dataset(
-        PhotographIndex(chosen, []),
-        image_size=config.image_size,
-        batch_size=count,
-        augment=False,
+        source, image_size=config.image_size, batch_size=source.count, augment=False
     )
     return tuple(np.asarray(part) for part in next(iter(dataset)))
 
