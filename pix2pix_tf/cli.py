@@ -68,6 +68,7 @@ def _parser():
     _add_colorize(commands)
     _add_fit(commands)
     _add_evaluate(commands)
+    _add_prepare(commands)
     _add_export(commands)
     return parser
 
@@ -251,6 +252,38 @@ def _evaluate(options):
     if options.output:
         print(f"written: {evaluation.write_report(outcome, summary, options.output, options.data)}")
     return _FAILED if outcome["errors"] else 0
+
+
+def _add_prepare(commands):
+    parser = commands.add_parser(
+        "prepare",
+        help="write photographs into TFRecord shards",
+        description="Write photographs into TFRecord shards, which `fit --data` reads, for "
+        "collections that outgrow a folder. The same command again resumes.",
+    )
+    parser.add_argument("source", help="a folder, a quoted glob or a .txt file of paths")
+    parser.add_argument("output", metavar="FOLDER", help="for the shards and manifest.json")
+    parser.add_argument(
+        "--shard-megabytes", type=int, default=128, help="size of a shard (default: %(default)s)"
+    )
+    parser.set_defaults(run=_prepare)
+
+
+def _prepare(options):
+    if options.shard_megabytes < 1:
+        raise ValueError(
+            f"--shard-megabytes must be 1 or more; received {options.shard_megabytes}."
+        )
+    _import_tensorflow()
+    from pix2pix_tf.prepare import prepare
+
+    manifest = prepare(options.source, options.output, options.shard_megabytes)
+    failed = manifest["unreadable"]
+    print(
+        f"{manifest['count']} photographs in {len(manifest['shards'])} shards, {failed} "
+        f"unreadable; train with --data {options.output}"
+    )
+    return _FAILED if failed else 0
 
 
 def _add_export(commands):

@@ -18,8 +18,8 @@ class TrainConfig:
 
     data: str | None = _setting(
         None,
-        "photographs: a folder, a quoted glob or a .txt file of paths "
-        "(default: the shipped colour photographs)",
+        "photographs: a folder, a quoted glob, a .txt file of paths, a folder of shards (prepare) "
+        "or of the Kaggle arrays, tfds:NAME (default: the shipped colour photographs)",
     )
     val_data: str | None = _setting(
         None, "validation photographs (default: a part of --data, chosen by content)"

@@ -59,10 +59,12 @@ def prepare(source, out_dir, shard_megabytes=128):
     for shard in shards:
         for name, reason in shard["errors"]:
             print(f"left out {name}: {reason}", file=sys.stderr)
+    unreadable = sum(len(shard["errors"]) for shard in shards)
     shards = [shard for shard in shards if shard["photographs"]]
     manifest = {
         "format": FORMAT,
         "count": sum(len(shard["photographs"]) for shard in shards),
+        "unreadable": unreadable,
         "shards": shards,
     }
     if not manifest["count"]:
