@@ -13,6 +13,7 @@ _HOME = {
     "Pix2Pix": "pix2pix",
     "PhotographError": "photographs",
     "TrainConfig": "config",
+    "Translator": "translator",
     "load_generator": "generators",
     "make_config": "config",
     "patchgan_discriminator": "models",

@@ -62,35 +62,36 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
 
 class SampleSheet(keras.callbacks.Callback):
-    """Writes sheets/epoch-NNNN.png (grey | ours | truth) of fixed pairs, and shows them to
-    TensorBoard.
+    """Writes sheets/epoch-NNNN.png (grey or input | ours | truth) of fixed pairs, and shows them
+    to TensorBoard.
 
     Args:
-        L, ab: scaled arrays (count, side, side, 1) and (count, side, side, 2).
+        inputs, targets: a batch of pairs in [-1, 1], (count, side, side, channels) each.
         run_dir: the run's folder.
     """
 
-    def __init__(self, L, ab, run_dir):
+    def __init__(self, inputs, targets, run_dir):
         super().__init__()
-        self.L, self.ab = L, ab
+        self.inputs, self.targets = inputs, targets
         self.run_dir = Path(run_dir)
         self.writer = None
 
     def on_epoch_end(self, epoch, logs=None):
-        result = self.model.predict_on_batch(self.L)
+        result = self.model.predict_on_batch(self.inputs)
         pictures = [
-            color.to_uint8(color.l_ab_to_rgb(self.L, ab))
-            for ab in (np.zeros_like(self.ab), result, self.ab)
+            np.asarray(color.to_uint8(self.model.picture(self.inputs, output)))
+            for output in (None, result, self.targets)
         ]
+        titles = ("grey" if self.model.paints_ab else "input", "ours", "truth")
         rows = list(zip(*pictures, strict=True))
-        sheet = contact_sheet(rows, ("grey", "ours", "truth"), cell=max(128, self.L.shape[1]))
+        sheet = contact_sheet(rows, titles, cell=max(128, self.inputs.shape[1]))
         buffer = io.BytesIO()
         Image.fromarray(sheet).save(buffer, "PNG")
         write_atomically(self.run_dir / "sheets" / f"epoch-{epoch + 1:04d}.png", buffer.getvalue())
         if self.writer is None:
             self.writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard" / "sheet"))
         with self.writer.as_default():
-            tf.summary.image("grey | ours | truth", sheet[None], step=epoch)
+            tf.summary.image(" | ".join(titles), sheet[None], step=epoch)
         self.writer.flush()
 
 

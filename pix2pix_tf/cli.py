@@ -66,6 +66,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"pix2pix-tf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_colorize(commands)
+    _add_translate(commands)
     _add_fit(commands)
     _add_evaluate(commands)
     _add_prepare(commands)
@@ -90,6 +91,44 @@ def _add_colorize(commands):
     parser.add_argument(
         "-g", "--generator", default="photos-v1", help=f"{_GENERATOR_HELP} (default: %(default)s)"
     )
+    _add_folder_options(parser)
+    parser.set_defaults(run=_colorize)
+
+
+def _colorize(options):
+    def load():
+        from pix2pix_tf.colorizer import Colorizer
+
+        return Colorizer.load(options.generator)
+
+    return _process(options, load)
+
+
+def _add_translate(commands):
+    parser = commands.add_parser(
+        "translate",
+        help="put pictures through a generator trained on pairs",
+        description="Put pictures through a generator trained on pairs (fit --data pairs:FOLDER).",
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders, globs")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for the results")
+    parser.add_argument(
+        "-g", "--generator", required=True, help="a run directory, or a .keras file"
+    )
+    _add_folder_options(parser)
+    parser.set_defaults(run=_translate)
+
+
+def _translate(options):
+    def load():
+        from pix2pix_tf.translator import Translator
+
+        return Translator.load(options.generator)
+
+    return _process(options, load)
+
+
+def _add_folder_options(parser):
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     parser.add_argument(
         "--sheet",
@@ -100,10 +139,10 @@ def _add_colorize(commands):
         "--batch-size", type=int, default=8, help="photographs per call of the network"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no line for each photograph")
-    parser.set_defaults(run=_colorize)
 
 
-def _colorize(options):
+def _process(options, load):
+    """Does the files of a command with what `load` gives; returns the exit status."""
     from tqdm import tqdm
 
     from pix2pix_tf import folders
@@ -116,16 +155,14 @@ def _colorize(options):
     sheet = options.sheet
     if sheet is None:
         sheet = len(jobs) <= folders.SHEET_INPUTS
-    colorizer = None
+    processor = None
     if any(job.status == "planned" for job in jobs):
         _import_tensorflow()
-        from pix2pix_tf.colorizer import Colorizer
-
-        colorizer = Colorizer.load(options.generator)
+        processor = load()
 
     counts = dict.fromkeys(("done", "skipped", "failed"), 0)
     rows = []
-    settled = folders.colorize_jobs(colorizer, jobs, batch_size=options.batch_size, sheet=sheet)
+    settled = folders.do_jobs(processor, jobs, batch_size=options.batch_size, sheet=sheet)
     with tqdm(settled, total=len(jobs), unit=" photographs", disable=None, leave=False) as bar:
         for job in bar:
             counts[job.status] += 1
@@ -139,7 +176,7 @@ def _colorize(options):
             elif job.status == "failed":
                 bar.write(f"{job.name} FAILED: {job.reason}", file=sys.stderr)
     if rows:
-        print(f"before and after: {folders.write_sheet(rows, out_dir)}")
+        print(f"before and after: {folders.write_sheet(rows, processor.sheet_titles, out_dir)}")
     hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
     print(
         f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "

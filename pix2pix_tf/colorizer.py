@@ -37,6 +37,8 @@ class Colorizer:
     ```
     """
 
+    sheet_titles = ("grey", "colourised", "original")
+
     def __init__(self, predict_ab, image_size):
         self.predict_ab = predict_ab
         self.image_size = image_size
@@ -57,7 +59,7 @@ class Colorizer:
         if channels != (1, 2):
             raise ValueError(
                 f"{generator} is not a colourising generator: expected 1 channel in (L) and 2 out "
-                f"(ab), received {channels[0]} and {channels[1]}."
+                f"(ab), received {channels[0]} and {channels[1]}. Use translate for 3 and 3."
             )
         return cls(model.predict_on_batch, info.image_size)
 
@@ -81,7 +83,7 @@ class Colorizer:
         images = [_checked(image) for image in images]
         return [merge(image, ab) for image, ab in zip(images, self.chroma(images), strict=True)]
 
-    def colorize_photographs(self, photographs):
+    def process(self, photographs):
         """`Photograph`s in, coloured `Photograph`s out: metadata and transparency are kept.
 
         The network sees transparent pictures over white.
@@ -91,6 +93,14 @@ class Colorizer:
             dataclasses.replace(photograph, pixels=merge(photograph.pixels, ab))
             for photograph, ab in zip(photographs, chroma, strict=True)
         ]
+
+    def sheet_row(self, before, after):
+        """Pictures of a sheet's row from uint8 RGB before and after.
+
+        A grey photograph has no original to show: that is None then.
+        """
+        has_colour = np.any(before != before[..., :1])
+        return [color.desaturate(before), after, before if has_colour else None]
 
     def chroma(self, images):
         """The network's answer for images (height, width, 1 or 3) of mixed sizes.

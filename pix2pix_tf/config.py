@@ -19,12 +19,15 @@ class TrainConfig:
     data: str | None = _setting(
         None,
         "photographs: a folder, a quoted glob, a .txt file of paths, a folder of shards (prepare) "
-        "or of the Kaggle arrays, tfds:NAME (default: the shipped colour photographs)",
+        "or of the Kaggle arrays, tfds:NAME, pairs:FOLDER (default: the shipped photographs)",
     )
     val_data: str | None = _setting(
         None, "validation photographs (default: a part of --data, chosen by content)"
     )
     run_dir: str = _setting("runs/first", "folder of the run's results; a run found there goes on")
+    direction: str = _setting(
+        "AtoB", "of pairs: AtoB paints the right half from the left", ("AtoB", "BtoA")
+    )
     preset: str = _setting(
         "paper", "recipe that the other flags refine", ("demo", "paper", "tutorial", "photos")
     )
@@ -73,7 +76,11 @@ class TrainConfig:
     batch_size: int = _setting(1, "photographs per step")
     epochs: int = _setting(200, "epochs in all; a finished run goes on when this is raised")
     steps_per_epoch: int | None = _setting(None, "(default: one pass over the photographs)")
-    seed: int = _setting(0, "of weights, order and augmentation")
+    seed: int | None = _setting(
+        None,
+        "of weights, order and augmentation (0 if not given); given, TensorFlow's deterministic "
+        "operations are used too",
+    )
     augment: bool = _setting(True, "random crops and mirroring")
     validation_fraction: float = _setting(0.05, "share of --data kept for validation")
     drop_grey: bool = _setting(False, "leave near-grey photographs out")

@@ -35,7 +35,8 @@ def photo_dataset(
 
     Args:
         source: see `sources.open_source`: photographs as a folder, a glob or a text file of paths;
-            the Kaggle arrays; "tfds:NAME"; shards of `pix2pix-tf prepare`; or an open source.
+            the Kaggle arrays; "tfds:NAME"; shards of `pix2pix-tf prepare`; paired pictures as
+            "pairs:FOLDER"; or an open source.
         image_size: side in pixels; photographs are squeezed to a square, as `Colorizer` does.
         batch_size: photographs per batch; the last batch of a pass may be smaller.
         split: "train" or "validation" for one side of a split drawn by the photographs' content
@@ -53,7 +54,8 @@ def photo_dataset(
 
     Returns:
         tf.data.Dataset of (L (batch, image_size, image_size, 1), ab (batch, image_size,
-        image_size, 2)), float32 in [-1, 1]. Its `cardinality()` is the number of batches of a pass.
+        image_size, 2)), or of (input, target) RGB (batch, image_size, image_size, 3) for paired
+        pictures, float32 in [-1, 1]. Its `cardinality()` is the number of batches of a pass.
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
@@ -67,7 +69,8 @@ def photo_dataset(
         _loader(source, image_size, augment, seed), num_parallel_calls=tf.data.AUTOTUNE
     )
     dataset = dataset.batch(batch_size, drop_remainder=repeat)
-    dataset = dataset.map(color.rgb_to_l_ab, num_parallel_calls=tf.data.AUTOTUNE)
+    split_pair = _split_pair if source.channels == (3, 3) else color.rgb_to_l_ab
+    dataset = dataset.map(split_pair, num_parallel_calls=tf.data.AUTOTUNE)
     if not repeat:
         steps = math.ceil(source.count / batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
@@ -85,6 +88,11 @@ def _loader(source, image_size, augment, seed):
     return load
 
 
+def _split_pair(pictures):
+    """Pairs laid over each other, (batch, height, width, 6) in [0, 1] → (input, target)."""
+    return pictures[..., :3] * 2.0 - 1.0, pictures[..., 3:] * 2.0 - 1.0
+
+
 def resize(image, side):
     """Resizes float32 (height, width, channels) to (side, side, channels), aspect not kept.
 
@@ -99,5 +107,6 @@ def _augment(image, image_size, seed, key):
     # Two 32-bit words: the run's seed with the pass, and the position within the pass.
     words = tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + key[0], key[1]])
     crop_key, mirror_key = tf.unstack(tf.random.experimental.stateless_split(words, 2))
-    image = tf.image.stateless_random_crop(image, (image_size, image_size, 3), crop_key)
+    size = (image_size, image_size, image.shape[-1])
+    image = tf.image.stateless_random_crop(image, size, crop_key)
     return tf.image.stateless_random_flip_left_right(image, mirror_key)

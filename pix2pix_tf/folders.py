@@ -1,4 +1,4 @@
-"""Colourising files and folders: read, colour in batches, write, and account for every file."""
+"""Files and folders through a Colorizer or Translator: every file is accounted for."""
 
 import concurrent.futures
 import dataclasses
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import color
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
@@ -28,7 +27,7 @@ _BATCH_PIXELS = 32_000_000  # full-size pixels read ahead at most; a larger pict
 
 @dataclasses.dataclass
 class Job:
-    """One file to colourise, and what became of it.
+    """One file to process, and what became of it.
 
     Attributes:
         path: the photograph.
@@ -37,7 +36,7 @@ class Job:
         status: "planned", "done", "skipped" (a result is there already) or "failed".
         reason: why it was skipped or failed.
         size: (width, height) of a result.
-        sheet_row: small pictures of a result for the sheet: [grey, colourised, original or None].
+        sheet_row: small pictures of a result for the sheet, by the processor's `sheet_row`.
     """
 
     path: Path
@@ -81,11 +80,11 @@ def plan(inputs, out_dir, overwrite=False):
     return jobs
 
 
-def colorize_jobs(colorizer, jobs, *, batch_size=8, sheet=False):
-    """Does the planned jobs: reads, colours in batches, writes. No bad file stops the others.
+def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
+    """Does the planned jobs: reads, processes in batches, writes. No bad file stops the others.
 
     Args:
-        colorizer: `Colorizer`; may be None if nothing is planned.
+        processor: `Colorizer` or `Translator`; may be None if nothing is planned.
         jobs: from `plan`.
         batch_size: photographs per call of the network.
         sheet: also keep small pictures for `write_sheet`.
@@ -100,8 +99,8 @@ def colorize_jobs(colorizer, jobs, *, batch_size=8, sheet=False):
                 (job, pool.submit(read_photograph, job.path) if job.status == "planned" else None)
                 for job in batch
             ]
-            # While this batch is coloured the next one is read.
-            _colorize_batch(colorizer, current, pool, sheet)
+            # While one batch is processed the next one is read.
+            _process_batch(processor, current, pool, sheet)
             yield from (job for job, _ in current)
             current = upcoming
 
@@ -128,7 +127,7 @@ def _pixels(path):
         return 0
 
 
-def _colorize_batch(colorizer, batch, pool, sheet):
+def _process_batch(processor, batch, pool, sheet):
     readable = []
     for job, reading in batch:
         if reading is None:
@@ -141,16 +140,16 @@ def _colorize_batch(colorizer, batch, pool, sheet):
             job.status, job.reason = "failed", "not enough memory for a picture this large"
     if not readable:
         return
-    coloured = colorizer.colorize_photographs([photograph for _, photograph in readable])
+    results = processor.process([photograph for _, photograph in readable])
     writing = [
-        pool.submit(_write, job, before, after, sheet)
-        for (job, before), after in zip(readable, coloured, strict=True)
+        pool.submit(_write, job, before, after, processor, sheet)
+        for (job, before), after in zip(readable, results, strict=True)
     ]
     for future in writing:
         future.result()
 
 
-def _write(job, before, after, sheet):
+def _write(job, before, after, processor, sheet):
     try:
         write_photograph(job.output, after)
     except PhotographError as error:
@@ -158,16 +157,7 @@ def _write(job, before, after, sheet):
         return
     job.status, job.size = "done", after.pixels.shape[1::-1]
     if sheet:
-        job.sheet_row = _sheet_row(before, after)
-
-
-def _sheet_row(before, after):
-    original, coloured = _thumbnail(before), _thumbnail(after)
-    return [
-        color.desaturate(original),
-        coloured,
-        original if before.pixels.shape[-1] == 3 else None,
-    ]
+        job.sheet_row = processor.sheet_row(_thumbnail(before), _thumbnail(after))
 
 
 def _thumbnail(photograph):
@@ -181,11 +171,10 @@ def _thumbnail(photograph):
     ).rgb8()
 
 
-def write_sheet(rows, out_dir):
+def write_sheet(rows, titles, out_dir):
     """Writes the before/after sheet of `Job.sheet_row`s; returns its path."""
-    titles = ["grey", "colourised", "original"]
-    if all(row[2] is None for row in rows):
-        rows = [row[:2] for row in rows]
+    if all(row[-1] is None for row in rows):
+        rows = [row[:-1] for row in rows]
     blank = np.full((1, 1, 3), 255, np.uint8)
     rows = [[blank if picture is None else picture for picture in row] for row in rows]
     titles = titles[: len(rows[0])]

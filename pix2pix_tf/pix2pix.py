@@ -13,8 +13,8 @@ class Pix2Pix(keras.Model):
     """A generator learning from L1 and from a discriminator that learns against it.
 
     Batches are pairs (input, target) in [-1, 1]: for photographs L (batch, height, width, 1) and
-    ab (batch, height, width, 2). `predict` gives the generator's output for inputs (or for
-    the inputs of pairs), with dropout off.
+    ab (batch, height, width, 2), for paired pictures RGB (batch, height, width, 3) both. `predict`
+    gives the generator's output for inputs (or for the inputs of pairs), with dropout off.
 
     Args:
         generator: keras.Model from input to result, `models.unet_generator(…)`.
@@ -51,12 +51,16 @@ class Pix2Pix(keras.Model):
             name: keras.metrics.Mean(name) for name in ("g_loss", "g_adv", "g_l1", "d_loss")
         }
         self.test_metrics = [self._train_metrics["g_l1"]]  # one of a name: Keras sorts by names
-        if generator.output_shape[-1] == 2:  # colours: judged as the picture that people see
+        self.paints_ab = generator.output_shape[-1] == 2
+        # Judged as the picture that people see.
+        if self.paints_ab:
             self.test_metrics += [
                 metrics.PSNR(),
                 metrics.AuC(),
                 metrics.Colourfulness("ratio", name="colour_ratio"),
             ]
+        elif generator.output_shape[-1] == 3:
+            self.test_metrics += [metrics.PSNR()]
         self.built = True
 
     def compile(
@@ -170,11 +174,26 @@ class Pix2Pix(keras.Model):
         """Adds a batch of results to the metrics of `evaluate`; returns the metrics so far."""
         self.test_metrics[0].update_state(losses.l1_loss(target, result))
         if len(self.test_metrics) > 1:
-            truth_rgb = color.l_ab_to_rgb(inputs, target)
-            result_rgb = color.l_ab_to_rgb(inputs, result)
+            truth_rgb, result_rgb = self.picture(inputs, target), self.picture(inputs, result)
             for metric in self.test_metrics[1:]:
                 metric.update_state(truth_rgb, result_rgb)
         return {metric.name: metric.result() for metric in self.test_metrics}
+
+    def picture(self, inputs, output=None):
+        """The picture that people see.
+
+        Args:
+            inputs: (batch, height, width, channels) in [-1, 1], as the generator takes them.
+            output: a target or result; without one the input is shown, L as grey.
+
+        Returns:
+            sRGB (batch, height, width, 3), float32 in [0, 1].
+        """
+        if self.paints_ab:
+            ab = tf.zeros((*inputs.shape[:3], 2)) if output is None else output
+            return color.l_ab_to_rgb(inputs, ab)
+        shown = inputs if output is None else output
+        return tf.clip_by_value((tf.cast(shown, tf.float32) + 1.0) / 2.0, 0.0, 1.0)
 
     def predict_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data

@@ -29,17 +29,19 @@ _KAGGLE_SIDE = 224
 _KAGGLE_BLOCK = 64  # records read in one go
 
 
-def open_source(source, strict=False, drop_grey=False):
+def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
     """The source that an argument names.
 
     Args:
         source: "tfds:NAME[/CONFIG][:SPLIT]"; a folder of Kaggle's image-colorization arrays
             (l/gray_scale.npy); a folder of shards by `pix2pix-tf prepare` (manifest.json); or
-            photographs: a folder, a glob, a text file of paths, or several of them; a
-            `PhotographIndex`; or a source, which is returned as it is.
+            "pairs:FOLDER" with pictures A|B side by side; or photographs: a folder, a glob, a
+            text file of paths, or several of them; a `PhotographIndex`; or a source, which is
+            returned as it is.
         strict: raise at the first unreadable photograph.
         drop_grey: leave out photographs whose mean chroma is under 2, where the source knows it
             (photographs and shards).
+        direction: of pairs, "AtoB" (the left half is the input) or "BtoA".
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
@@ -52,6 +54,8 @@ def open_source(source, strict=False, drop_grey=False):
     if isinstance(source, str | os.PathLike):
         if str(source).startswith("tfds:"):
             return TFDSSource(str(source))
+        if str(source).startswith("pairs:"):
+            return PairSource(str(source).removeprefix("pairs:"), strict, direction)
         folder = Path(source).expanduser()
         if (folder / "l" / "gray_scale.npy").is_file():
             return KaggleSource(folder)
@@ -98,6 +102,8 @@ class PhotographSource:
         drop_grey: leave out the near-grey ones.
     """
 
+    channels = (1, 2)  # L → ab
+
     def __init__(self, index, drop_grey=False):
         entries = [e for e in index.entries if not drop_grey or e.chroma >= GREY_CHROMA]
         self.index = PhotographIndex(entries, index.errors)
@@ -121,8 +127,10 @@ class PhotographSource:
 
     def pick(self, numbers):
         """The source of some of the photographs."""
+        picked = copy.copy(self)
         entries = [self.index.entries[i] for i in numbers]
-        return PhotographSource(PhotographIndex(entries, self.index.errors))
+        picked.index = PhotographIndex(entries, self.index.errors)
+        return picked
 
     def some(self, count):
         """The source of at most `count` photographs, spread over all of them."""
@@ -156,6 +164,71 @@ class PhotographSource:
         return upright(rgb, orientations[number])
 
 
+class PairSource(PhotographSource):
+    """Pictures A|B side by side, as pix2pix' own data sets come (facades, maps, edges2shoes).
+
+    Args:
+        folder: of such pictures; if it has a sub-folder train, that is the training side, and
+            val, validation or test the validation side.
+        strict: raise at the first unreadable picture.
+        direction: "AtoB", the left half is the input, or "BtoA".
+
+    Raises:
+        PhotographError: if nothing can be read.
+        ValueError: for an unknown direction, or a picture that cannot be halved.
+    """
+
+    channels = (3, 3)
+
+    def __init__(self, folder, strict=False, direction="AtoB"):
+        if direction not in ("AtoB", "BtoA"):
+            raise ValueError(f"direction must be AtoB or BtoA; received {direction!r}.")
+        self.swapped = direction == "BtoA"
+        self.folder = Path(folder).expanduser()
+        self.sides = {}
+        if (self.folder / "train").is_dir():
+            self.sides["train"] = self.folder / "train"
+            for name in ("val", "validation", "test"):
+                if (self.folder / name).is_dir():
+                    self.sides["validation"] = self.folder / name
+                    break
+        self.strict = strict
+        super().__init__(index_photographs(self.sides.get("train", self.folder), strict=strict))
+        self._check_widths()
+
+    def _check_widths(self):
+        for entry in self.index.entries:
+            width = entry.height if entry.orientation > 4 else entry.width
+            if width % 2:
+                raise ValueError(
+                    f"{entry.path}: expected two pictures of the same width side by side; "
+                    f"received {width} pixels, which cannot be halved."
+                )
+
+    def summary(self):
+        """What there is, in words."""
+        return self.index.summary().replace("photographs", "pairs", 1)
+
+    def side(self, split, fraction):
+        """The source of one side: its own folder if there is one, or drawn by content."""
+        if split == "validation" and split in self.sides:
+            picked = copy.copy(self)
+            picked.index = index_photographs(self.sides[split], strict=self.strict)
+            picked._check_widths()
+            return picked
+        if split == "train" and "validation" in self.sides:
+            return self
+        return super().side(split, fraction)
+
+    def picture(self, number, side):
+        """uint8 (height, half the width, 6): RGB of the input over RGB of the target."""
+        rgb = super().picture(number, side)
+        # An even width stays even when libjpeg decodes smaller only if it divides; cut the odd one.
+        half = tf.shape(rgb)[1] // 2
+        halves = [rgb[:, :half], rgb[:, half : 2 * half]]
+        return tf.concat(halves[::-1] if self.swapped else halves, axis=-1)
+
+
 class _Stream:
     """A source that is read from front to back.
 
@@ -163,6 +236,7 @@ class _Stream:
     side)`, a list `draws`, and `record_bytes`, the mean size of a record.
     """
 
+    channels = (1, 2)  # L → ab
     chosen = None  # numbers of the records in use, ascending; None for all
 
     @property

@@ -34,7 +34,10 @@ def train(config, dry_run=False):
     """
     run_dir = Path(config.run_dir)
     _check_run_dir(run_dir, config)
-    keras.utils.set_random_seed(config.seed)
+    seed = config.seed or 0
+    keras.utils.set_random_seed(seed)
+    if config.seed is not None:
+        tf.config.experimental.enable_op_determinism()
 
     # Photographs.
     source, train_source, val_source = _sources(config)
@@ -47,14 +50,22 @@ def train(config, dry_run=False):
     )
 
     # Networks.
-    model = build_model(config, steps_per_epoch)
+    if not train_source.channels == val_source.channels:
+        raise ValueError("--data and --val-data must both be photographs or both be pairs.")
+    model = build_model(config, steps_per_epoch, train_source.channels)
+    known = {"epoch", *(f"val_{metric.name}" for metric in model.test_metrics)}
+    if config.best_metric not in known:
+        raise ValueError(
+            f"best_metric must be one of {', '.join(sorted(known))} for pairs; "
+            f"received {config.best_metric!r}."
+        )
     print(
         f"networks: generator {model.generator.count_params():,} parameters, "
         f"discriminator {model.discriminator.count_params():,}",
         flush=True,
     )
     if dry_run:
-        _report_dry_run(config, model, steps_per_epoch)
+        _report_dry_run(config, model, steps_per_epoch, train_source.channels)
         return True
     run_dir.mkdir(parents=True, exist_ok=True)
     write_atomically(run_dir / "config.json", config.to_json().encode())
@@ -108,7 +119,7 @@ def train(config, dry_run=False):
             shuffle=True,
             repeat=True,
             start=step * config.batch_size,
-            seed=config.seed,
+            seed=seed,
         )
 
     validation = photo_dataset(
@@ -117,7 +128,7 @@ def train(config, dry_run=False):
         batch_size=min(16, val_count),
         augment=False,
     )
-    if not restored:
+    if not restored and model.paints_ab:
         _report_grey(model, validation)
     try:
         with checkpoint:
@@ -133,13 +144,15 @@ def train(config, dry_run=False):
     return True
 
 
-def build_model(config, steps_per_epoch):
-    """The compiled `Pix2Pix` of a configuration."""
+def build_model(config, steps_per_epoch, channels=(1, 2)):
+    """The compiled `Pix2Pix` of a configuration, from and to so many channels."""
     policy = "float32" if config.precision == "float32" else f"mixed_{config.precision}"
-    generator = _generator(config, policy)
+    generator = _generator(config, policy, channels)
     discriminator = models.patchgan_discriminator(
         config.discriminator_layers,
         config.discriminator_filters,
+        input_channels=channels[0],
+        target_channels=channels[1],
         image_size=config.image_size,
         norm=config.norm,
         slope=config.slope,
@@ -195,9 +208,15 @@ def _adam(rate, beta_1, total, falling):
     return keras.optimizers.Adam(schedule, beta_1=beta_1)
 
 
-def _generator(config, policy):
+def _generator(config, policy, channels):
     if config.init is not None:
         generator, _ = load_generator(config.init)
+        received = (generator.input_shape[-1], generator.output_shape[-1])
+        if received != channels:
+            raise ValueError(
+                f"--init {config.init} goes from {received[0]} to {received[1]} channels; the data "
+                f"need {channels[0]} to {channels[1]}."
+            )
         side = generator.input_shape[1]
         if side not in (None, config.image_size):
             raise ValueError(
@@ -211,6 +230,8 @@ def _generator(config, policy):
         # An encoder's generator takes any size, so that it can be trained on at another.
         None if config.encoder else config.image_size,
         config.filters,
+        input_channels=channels[0],
+        output_channels=channels[1],
         depth=config.depth,
         norm=config.norm,
         bottleneck_norm=config.bottleneck_norm,
@@ -247,7 +268,11 @@ def _check_run_dir(run_dir, config):
 
 def _sources(config):
     """(all that --data holds, what to train on, what to validate with)."""
-    options = {"strict": config.strict, "drop_grey": config.drop_grey}
+    options = {
+        "strict": config.strict,
+        "drop_grey": config.drop_grey,
+        "direction": config.direction,
+    }
     source = open_source(config.data if config.data is not None else samples_dir(), **options)
     for warning in getattr(source, "warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
@@ -277,7 +302,7 @@ def _steps_per_epoch(config, train_count):
 
 
 def _samples(source, config):
-    """L, ab of a few validation photographs, the same in every run."""
+    """A few validation pairs, the same in every run."""
     source = source.some(config.sheet_photographs)
     dataset = photo_dataset(
         source, image_size=config.image_size, batch_size=source.count, augment=False
@@ -319,15 +344,14 @@ def _report_grey(model, validation):
     print(f"all grey    {figures}", flush=True)
 
 
-def _report_dry_run(config, model, steps_per_epoch):
+def _report_dry_run(config, model, steps_per_epoch, channels):
     side, batch = config.image_size, config.batch_size
-    L = np.zeros((batch, side, side, 1), np.float32)
-    ab = np.zeros((batch, side, side, 2), np.float32)
-    model.train_on_batch(L, ab)  # traces
+    pair = [np.zeros((batch, side, side, n), np.float32) for n in channels]
+    model.train_on_batch(*pair)  # traces
     times = []
     for _ in range(3):
         began = time.monotonic()
-        model.train_on_batch(L, ab)
+        model.train_on_batch(*pair)
         times.append(time.monotonic() - began)
     step = sorted(times)[1]
     print(config.to_json(), end="")

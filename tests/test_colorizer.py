@@ -93,7 +93,7 @@ def test_transparency_is_kept_and_the_network_sees_white():
 
     pixels = np.zeros((10, 10, 3), np.uint8)
     alpha = np.zeros((10, 10, 1), np.uint8)
-    (result,) = Colorizer(predict, SIDE).colorize_photographs([Photograph(pixels, alpha)])
+    (result,) = Colorizer(predict, SIDE).process([Photograph(pixels, alpha)])
     np.testing.assert_array_equal(result.alpha, alpha)
     np.testing.assert_array_equal(result.pixels, pixels)
     np.testing.assert_allclose(seen[0], 1.0, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pix2pix_tf.colorizer import Colorizer
-from pix2pix_tf.folders import colorize_jobs, plan, write_sheet
+from pix2pix_tf.folders import do_jobs, plan, write_sheet
 from pix2pix_tf.photographs import PhotographError
 
 SIDE = 32
@@ -28,7 +28,7 @@ def picture(path, size=(24, 16), value=120, mode="RGB", **options):
 
 def run(colorizer, inputs, out, **options):
     overwrite = options.pop("overwrite", False)
-    return list(colorize_jobs(colorizer, plan(inputs, out, overwrite), **options))
+    return list(do_jobs(colorizer, plan(inputs, out, overwrite), **options))
 
 
 def statuses(jobs):
@@ -161,12 +161,13 @@ def test_exif_profile_and_orientation(colorizer, tmp_path):
 
 
 def test_the_sheet_shows_grey_result_and_original(colorizer, tmp_path):
-    picture(tmp_path / "in" / "colour.png", (300, 200))
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "in" / "colour.png")
     picture(tmp_path / "in" / "grey.png", (10, 10), mode="L")
     jobs = run(colorizer, tmp_path / "in", tmp_path / "out", sheet=True)
     rows = [job.sheet_row for job in jobs]
     assert rows[1][2] is None  # a grey photograph has no coloured original
-    path = write_sheet(rows, tmp_path / "out")
+    path = write_sheet(rows, colorizer.sheet_titles, tmp_path / "out")
     sheet = Image.open(path)
     assert path.name == "before-after.png"
     assert sheet.width == 3 * (256 + 6) + 12
