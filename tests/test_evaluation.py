@@ -1,0 +1,129 @@
+"""Judging generators: protocol, intervals, report."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf import color
+from pix2pix_tf.cli import main
+from pix2pix_tf.colorizer import Colorizer
+from pix2pix_tf.evaluation import ALL_GREY, centre_crop, evaluate, summarise, table, write_report
+from pix2pix_tf.photographs import PhotographError
+
+SIDE = 32
+TEAL, ORANGE = (0, 128, 128), (230, 130, 30)
+
+
+def painter(rgb):
+    """A Colorizer that paints the chroma of one colour everywhere."""
+    ab = color.rgb_to_lab(np.array(rgb, np.uint8))[1:] / color.AB_SCALE
+    return Colorizer(lambda L: np.tile(ab.astype(np.float32), (len(L), SIDE, SIDE, 1)), SIDE)
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Two teal photographs, an orange one, a grey one and a broken one."""
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for name, rgb in (("a", TEAL), ("b", TEAL), ("c", ORANGE), ("grey", (90, 90, 90))):
+        Image.new("RGB", (300, 280), rgb).save(folder / f"{name}.png")
+    (folder / "z.png").write_bytes(b"")
+    return folder
+
+
+def test_scores_of_flat_photographs(flat):
+    outcome = evaluate({"teal": painter(TEAL)}, flat)
+    assert outcome["photographs"] == ["a.png", "b.png", "c.png"]
+    assert outcome["left_out"] == ["grey.png"]
+    assert [path.rpartition("/")[2] for path, _ in outcome["errors"]] == ["z.png"]
+    teal = outcome["scores"]["teal"]
+    # Painted in its own colour, a photograph is itself, but for rounding.
+    assert teal["psnr"][:2].min() > 45
+    assert teal["auc"][:2].min() > 0.99
+    assert teal["delta_e"][:2].max() < 1
+    # Left grey, every pixel is off by the whole chroma C: it passes the thresholds t >= C of 151.
+    chroma = color.chroma(color.rgb_to_lab(np.array(TEAL, np.uint8)))
+    grey = outcome["scores"][ALL_GREY]
+    assert grey["delta_e"][0] == pytest.approx(chroma, abs=0.3)
+    assert grey["auc"][0] == pytest.approx((151 - np.ceil(chroma)) / 151, abs=0.01)
+    assert grey["colourfulness"].max() < 0.5
+    # Hasler and Süsstrunk for a flat colour: 0.3 √(rg² + yb²), rg = −128, yb = −64.
+    expected = 0.3 * np.hypot(128, 64)
+    assert outcome["truth_colourfulness"][0] == pytest.approx(expected, abs=0.01)
+
+
+def test_summary_and_intervals(flat):
+    outcome = evaluate({"teal": painter(TEAL)}, flat)
+    summary = summarise(outcome, seed=0)
+    values = outcome["scores"]["teal"]["auc"]
+    auc = summary["teal"]["auc"]
+    assert auc["mean"] == pytest.approx(values.mean())
+    assert values.min() <= auc["low"] < auc["mean"] < auc["high"] <= values.max()
+    gap = outcome["scores"]["teal"]["colourfulness"] - outcome["truth_colourfulness"]
+    assert summary["teal"]["colourfulness_gap"]["mean"] == pytest.approx(gap.mean())
+    assert summarise(outcome, seed=0) == summary
+    lines = table(outcome, summary).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| all grey", "| teal", "| truth"]
+
+
+def test_intervals_narrow_with_the_root_of_the_count():
+    rng = np.random.default_rng(0)
+
+    def width(count):
+        values = rng.normal(size=count)
+        outcome = {
+            "truth_colourfulness": np.ones(count),
+            "scores": {"g": {"colourfulness": values}},
+        }
+        interval = summarise(outcome)["g"]["colourfulness"]
+        return interval["high"] - interval["low"]
+
+    assert width(1600) == pytest.approx(2 * 1.96 / 40, rel=0.15)  # ± 1.96 σ / √n
+    assert width(100) == pytest.approx(2 * 1.96 / 10, rel=0.25)
+
+
+def test_centre_crop():
+    rgb = np.zeros((256, 512, 3), np.uint8)
+    rgb[:, 128:384] = 255
+    assert centre_crop(rgb).shape == (256, 256, 3)
+    assert centre_crop(rgb).min() == 255
+    assert centre_crop(np.zeros((1, 1, 3), np.uint8)).shape == (256, 256, 3)
+    assert centre_crop(np.zeros((3000, 40, 3), np.uint8)).shape == (256, 256, 3)
+
+
+def test_report(flat, tmp_path):
+    outcome = evaluate({"teal": painter(TEAL), "orange": painter(ORANGE)}, flat)
+    out = write_report(outcome, summarise(outcome), tmp_path / "out", flat)
+    report = json.loads((out / "results.json").read_text())
+    assert report["photographs"] == 3
+    assert list(report["generators"]) == ["all grey", "teal", "orange"]
+    with (out / "photographs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9
+    mean = np.mean([float(r["psnr"]) for r in rows if r["generator"] == "orange"])
+    assert report["generators"]["orange"]["psnr"]["mean"] == pytest.approx(mean, rel=1e-4)
+    assert Image.open(out / "sheet.png").width > 4 * 256
+
+
+def test_nothing_to_judge(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "grey.png")
+    with pytest.raises(PhotographError, match="1 are grey, 0 cannot be read"):
+        evaluate({}, tmp_path)
+
+
+def test_command(flat, tmp_path, capsys):
+    from pix2pix_tf.generators import save_generator
+    from pix2pix_tf.models import unet_generator
+
+    path = tmp_path / "g.keras"
+    save_generator(unet_generator(32, 4), path, 32)
+    out = tmp_path / "out"
+    status = main(["evaluate", "-g", str(path), "--data", str(flat), "-o", str(out)])
+    captured = capsys.readouterr()
+    assert status == 1  # z.png
+    assert "z.png FAILED: file is empty" in captured.err
+    assert "3 photographs, 1 grey ones left out, 1 unreadable" in captured.out
+    assert (out / "results.json").is_file()
