@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 import pix2pix_tf
 from pix2pix_tf import color, metrics
+from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.index import GREY_CHROMA
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
-    find_photographs,
     read_photograph,
     write_atomically,
     write_photograph,
@@ -51,7 +51,7 @@ def evaluate(colorizers, source):
 
     Args:
         colorizers: dict from a name to a `Colorizer`.
-        source: photographs, see `photographs.find_photographs`.
+        source: photographs, see `finding.find_photographs`.
 
     Returns:
         dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),

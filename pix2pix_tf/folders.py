@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
-    find_photographs,
     output_suffix,
     read_photograph,
     write_photograph,

@@ -18,11 +18,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from pix2pix_tf import color
+from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
     PhotographError,
     bits_of,
     decode_photograph,
-    find_photographs,
     open_image,
     orientation_of,
     write_atomically,
@@ -82,7 +82,7 @@ def index_photographs(sources, cache=True, strict=False):
     """Indexes a folder, a glob, a text file of paths, or several of them.
 
     Args:
-        sources: see `photographs.find_photographs`.
+        sources: see `finding.find_photographs`.
         cache: keep the answers in `$PIX2PIX_TF_CACHE` (by default ~/.cache/pix2pix_tf), so that
             only new and changed files are read next time.
         strict: raise at the first unreadable file.

@@ -11,9 +11,10 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.index import examine
-from pix2pix_tf.photographs import PhotographError, find_photographs, write_atomically
-from pix2pix_tf.sources import MANIFEST
+from pix2pix_tf.photographs import PhotographError, write_atomically
+from pix2pix_tf.streams import MANIFEST
 
 FORMAT = "pix2pix_tf shards 1"
 
@@ -25,7 +26,7 @@ def prepare(source, out_dir, shard_megabytes=128):
     when it is whole: an interrupted call is resumed by the same call.
 
     Args:
-        source: photographs, see `photographs.find_photographs`.
+        source: photographs, see `finding.find_photographs`.
         out_dir: folder of the shards.
         shard_megabytes: size of the files in a shard.
 

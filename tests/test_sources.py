@@ -14,7 +14,9 @@ from pix2pix_tf import color
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.photographs import PhotographError
 from pix2pix_tf.prepare import prepare
-from pix2pix_tf.sources import KaggleSource, ShardSource, TFDSSource, on_side, open_source
+from pix2pix_tf.order import on_side
+from pix2pix_tf.sources import open_source
+from pix2pix_tf.streams import KaggleSource, ShardSource, TFDSSource
 
 SIDE = 32
 

@@ -1,0 +1,375 @@
+"""The two networks: their sizes, fields of view, shapes and files."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.generators import save_generator
+from pix2pix_tf.models import (
+    MOBILENET_V2_TAPS,
+    patchgan_discriminator,
+    set_encoder_trainable,
+    unet_generator,
+    with_dtype,
+)
+
+
+@pytest.fixture(scope="module")
+def encoder_generator():
+    """The shipped generators' kind, its encoder frozen; without downloaded weights."""
+    return unet_generator(
+        None, 48, encoder="mobilenet_v2", weights=None, encoder_trainable=False, dropout=0.0
+    )
+
+
+FRESH = """
+import pathlib, keras, numpy as np
+folder = pathlib.Path(sys.argv[1])
+L = np.load(folder / "L.npy")
+for path in folder.glob("*.keras"):
+    model = keras.models.load_model(path)
+    if path.stem != "discriminator":
+        np.save(folder / f"{path.stem}.npy", model(L))
+
+# What Keras would download lies where Keras would put it.
+pretrained = keras.applications.MobileNetV2(include_top=False, weights=None)
+(folder / "models").mkdir()
+name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+pretrained.save(folder / "models" / name)
+weights = {v.path: v.numpy() for v in pretrained.weights}
+sys.meta_path.pop(0)
+from pix2pix_tf.models import unet_generator
+generator = unet_generator(None, 4, encoder="mobilenet_v2")
+shared = [v for v in generator.weights if v.path in weights]
+print(len(shared), sum(np.array_equal(v.numpy(), weights[v.path]) for v in shared))
+"""
+
+
+@pytest.fixture(scope="module")
+def fresh_python(run_python, without, tmp_path_factory, encoder_generator):
+    """Two things that need a Python of their own, and share one to save time: model files opened
+    where this package is not installed, and ImageNet weights from a Keras cache.
+    """
+    folder = tmp_path_factory.mktemp("models")
+    models = {
+        "batch": unet_generator(32, 4),
+        "instance": unet_generator(32, 4, norm="instance"),
+        "none": unet_generator(32, 4, norm="none", bottleneck_norm=True),
+        "bfloat16": unet_generator(32, 4, dtype="mixed_bfloat16"),
+        "encoder": encoder_generator,
+    }
+    for name, model in models.items():
+        model.save(folder / f"{name}.keras")
+    models["shipped"] = encoder_generator
+    save_generator(encoder_generator, folder / "shipped.keras", 64, float16=True)
+    patchgan_discriminator(1, 4, norm="instance").save(folder / "discriminator.keras")
+    L = noise(1, 32, 32, 1)
+    np.save(folder / "L.npy", L)
+    done = run_python(without("pix2pix_tf") + FRESH, folder, KERAS_HOME=str(folder))
+    assert done.returncode == 0, done.stderr
+    answers = {
+        name: (model(L).numpy(), np.load(folder / f"{name}.npy")) for name, model in models.items()
+    }
+    return {**answers, "imagenet": done.stdout.splitlines()[-1]}
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def trainable_count(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+
+# Sizes. The references are the authors' PyTorch code and the TensorFlow tutorial's summary.
+
+
+def test_the_papers_generator_has_the_references_parameters():
+    generator = unet_generator()
+    assert trainable_count(generator) == 54_409_858
+    assert generator.input_shape == (None, 256, 256, 1)
+    assert generator.output_shape == (None, 256, 256, 2)
+
+
+def test_the_tutorials_generator_has_the_tutorials_parameters():
+    generator = unet_generator(input_channels=3, output_channels=3, bottleneck_norm=True)
+    assert generator.count_params() == 54_425_859
+
+
+def test_the_papers_discriminator_has_the_references_parameters():
+    discriminator = patchgan_discriminator(image_size=256)
+    assert discriminator.count_params() == 2_767_361
+    assert discriminator.output_shape == (None, 30, 30, 1)
+    assert patchgan_discriminator(input_channels=3, target_channels=3).count_params() == 2_770_433
+
+
+def test_generator_with_an_encoder_is_small(encoder_generator):
+    assert encoder_generator.count_params() <= 5_800_000
+
+
+# Shapes.
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_depth_follows_the_size_down_to_one_pixel(size):
+    generator = unet_generator(size, 2)
+    narrowest = min(layer.output.shape[1] for layer in generator.layers)
+    assert narrowest == 1
+    result = generator(noise(2, size, size, 1))
+    assert result.shape == (2, size, size, 2)
+    assert np.abs(result).max() <= 1
+
+
+def test_a_given_depth_takes_any_multiple():
+    generator = unet_generator(48, 4, depth=4)
+    assert min(layer.output.shape[1] for layer in generator.layers) == 3
+    assert generator(noise(1, 48, 48, 1)).shape == (1, 48, 48, 2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 160), (96, 32)])
+def test_an_encoders_generator_takes_any_multiple_of_32(encoder_generator, height, width):
+    result = encoder_generator(noise(2, height, width, 1))
+    assert result.shape == (2, height, width, 2)
+    assert np.abs(result).max() <= 1
+
+
+def test_three_channels_in_and_out():
+    generator = unet_generator(32, 4, input_channels=3, output_channels=3)
+    assert generator(noise(1, 32, 32, 3)).shape == (1, 32, 32, 3)
+    generator = unet_generator(64, 4, input_channels=3, encoder="mobilenet_v2", weights=None)
+    assert generator(noise(1, 64, 64, 3)).shape == (1, 64, 64, 2)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_discriminator_of_any_size(norm):
+    discriminator = patchgan_discriminator(3, 4, norm=norm)
+    for height, width, rows, columns in ((256, 256, 30, 30), (64, 96, 6, 10), (24, 24, 1, 1)):
+        pair = [noise(2, height, width, 1), noise(2, height, width, 2)]
+        assert discriminator(pair).shape == (2, rows, columns, 1)
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
+def test_receptive_field(layers, field):
+    """The pixels whose change moves one logit, measured."""
+    discriminator = patchgan_discriminator(layers, 1, norm="none")
+    side = 2 * field + 2**layers * 4  # no padding within sight of the middle
+    L = tf.constant(noise(1, side, side, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(L)
+        logits = discriminator([L, tf.zeros((1, side, side, 2))])
+        middle = logits.shape[1] // 2
+        logit = logits[0, middle, middle, 0]
+    seen = np.flatnonzero(np.abs(tape.gradient(logit, L)[0, :, :, 0]).sum(axis=0))
+    assert seen[-1] - seen[0] + 1 == field
+    assert 0 < seen[0] < seen[-1] < side - 1
+
+
+# Details of the paper.
+
+
+def norms_after_convolutions(model):
+    """For each (transposed) convolution, whether a normalisation follows it."""
+    norms = (keras.layers.BatchNormalization, keras.layers.GroupNormalization)
+    convolutions = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose)
+    ]
+    return [
+        (layer, isinstance(layer._outbound_nodes[0].operation, norms)) for layer in convolutions
+    ]
+
+
+def test_no_norm_on_the_outermost_and_innermost_layers():
+    normed = [normed for _, normed in norms_after_convolutions(unet_generator(32, 4))]
+    #        encoder: first …                  innermost, decoder …               last
+    assert normed == [False, True, True, True, False, True, True, True, True, False]
+    tutorial = unet_generator(32, 4, bottleneck_norm=True)
+    assert [n for _, n in norms_after_convolutions(tutorial)][4] is True
+
+
+def test_the_bottleneck_of_one_picture_is_not_zeroed():
+    """The paper's erratum: batch norm over one pixel of one picture subtracts it from itself."""
+
+    def bottleneck(generator):
+        one_pixel = [layer for layer in generator.layers if layer.output.shape[1] == 1]
+        inner = keras.Model(generator.input, one_pixel[-1].output)
+        return np.abs(inner(noise(1, 32, 32, 1), training=True)).max()
+
+    assert bottleneck(unet_generator(32, 4)) > 1e-6
+    assert bottleneck(unet_generator(32, 4, bottleneck_norm=True)) < 1e-6
+
+
+@pytest.mark.parametrize("make", [lambda **k: unet_generator(32, 4, **k), patchgan_discriminator])
+def test_biases_stand_where_no_norm_follows(make):
+    without_norm = [layer.use_bias for layer, _ in norms_after_convolutions(make(norm="none"))]
+    assert all(without_norm)
+    batch = norms_after_convolutions(make(norm="batch"))
+    assert not any(layer.use_bias for layer, normed in batch if normed)
+    assert batch[-1][0].use_bias
+
+
+def test_arguments_reach_the_layers():
+    generator = unet_generator(
+        64, 4, slope=0.3, norm_epsilon=1e-3, norm_momentum=0.99, dropout=0.25
+    )
+    kinds = {}
+    for layer in generator.layers:
+        kinds.setdefault(type(layer).__name__, []).append(layer)
+    assert {layer.negative_slope for layer in kinds["LeakyReLU"]} == {0.3}
+    assert {layer.epsilon for layer in kinds["BatchNormalization"]} == {1e-3}
+    assert {layer.momentum for layer in kinds["BatchNormalization"]} == {0.99}
+    assert {layer.rate for layer in kinds["Dropout"]} == {0.25}
+
+
+def test_three_innermost_decoder_levels_have_dropout():
+    generator = unet_generator(256, 1)
+    rates = [layer.rate for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.5, 0.5, 0.5]
+    without = unet_generator(256, 1, dropout=0.0)
+    assert not any(isinstance(layer, keras.layers.Dropout) for layer in without.layers)
+
+
+def test_kernels_are_drawn_from_the_papers_distribution():
+    keras.utils.set_random_seed(0)
+    discriminator = patchgan_discriminator(norm="none")
+    kernels = np.concatenate(
+        [v.numpy().ravel() for v in discriminator.trainable_variables if "kernel" in v.path]
+    )
+    assert kernels.std() == pytest.approx(0.02, rel=0.01)
+    assert kernels.mean() == pytest.approx(0, abs=1e-4)
+
+
+# The ImageNet encoder.
+
+
+def encoder_weights(generator):
+    """Names of the encoder's layers that have weights: all that a bare MobileNetV2 has so far."""
+    bare = keras.applications.MobileNetV2(include_top=False, weights=None)
+    names = {layer.name for layer in bare.layers if layer.weights}
+    return [layer for layer in generator.layers if layer.name in names]
+
+
+def test_frozen_encoder_trains_the_decoder_alone(encoder_generator):
+    frozen = encoder_weights(encoder_generator)
+    # All that lie before the innermost tap: 52 convolutions and their norms, less the last pair.
+    assert len(frozen) > 90
+    assert not any(layer.trainable_variables for layer in frozen)
+    trained = {id(v) for v in encoder_generator.trainable_variables}
+    others = [v for layer in encoder_generator.layers if layer not in frozen for v in layer.weights]
+    assert trained
+    assert trained <= {id(v) for v in others}
+
+
+def test_frozen_encoders_statistics_rest_in_training(encoder_generator):
+    frozen = encoder_weights(encoder_generator)
+    before = [w.numpy() for layer in frozen for w in layer.weights]
+    encoder_generator(noise(2, 32, 32, 1), training=True)
+    after = [w.numpy() for layer in frozen for w in layer.weights]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_encoder_thaws_and_freezes_again():
+    generator = unet_generator(32, 4, encoder="mobilenet_v2", weights=None)
+    thawed = trainable_count(generator)
+    set_encoder_trainable(generator, False)
+    frozen = trainable_count(generator)
+    set_encoder_trainable(generator, True)
+    assert trainable_count(generator) == thawed > frozen + 1_500_000
+    with pytest.raises(ValueError, match="no ImageNet encoder"):
+        set_encoder_trainable(unet_generator(32, 4), False)
+
+
+def test_encoders_taps_are_narrow(encoder_generator):
+    widths = [encoder_generator.get_layer(tap).output.shape[-1] for tap in MOBILENET_V2_TAPS]
+    assert widths == [16, 24, 32, 96, 320]
+
+
+def test_imagenet_weights_come_from_keras_cache(fresh_python):
+    count, equal = map(int, fresh_python["imagenet"].split())
+    assert count == equal > 200
+
+
+# Files and dtypes.
+
+
+@pytest.mark.parametrize("name", ["batch", "instance", "none", "bfloat16", "encoder", "shipped"])
+def test_files_open_without_this_package(fresh_python, name):
+    """Stock Keras layers only."""
+    here, there = fresh_python[name]
+    assert there == pytest.approx(here, abs=2e-2 if name in ("bfloat16", "shipped") else 1e-5)
+
+
+@pytest.mark.parametrize("encoder", [None, "mobilenet_v2"])
+def test_another_dtype_keeps_the_answers(encoder, encoder_generator):
+    generator = encoder_generator if encoder else unet_generator(32, 8)
+    L = noise(2, 32, 32, 1)
+    mixed = with_dtype(generator, "mixed_bfloat16")
+    computed = {layer.compute_dtype for layer in mixed.layers if layer.name not in "input output"}
+    assert computed == {"bfloat16"}
+    assert all(v.dtype == "float32" for v in mixed.trainable_variables)
+    assert mixed(L).dtype == tf.float32
+    expected = generator(L).numpy()
+    assert mixed(L).numpy() == pytest.approx(expected, abs=2e-2)
+    back = with_dtype(mixed, "float32")
+    assert back(L).numpy() == pytest.approx(expected, abs=1e-6)
+    assert [v.trainable for v in mixed.variables] == [v.trainable for v in generator.variables]
+
+
+def test_the_dtype_that_a_model_has_changes_nothing():
+    generator = unet_generator(32, 4, dtype="mixed_bfloat16")
+    assert with_dtype(generator, "mixed_bfloat16") is generator
+    assert keras.config.dtype_policy().name == "float32"  # the global policy is as it was
+
+
+# Errors say what was expected, what was received, and what to do.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 300}, "power of two from 32 up; received 300. Use 256 or 512, or pass"),
+        ({"image_size": 16}, "power of two from 32 up; received 16. Use 32 or 64"),
+        ({"image_size": 300, "depth": 8}, "multiple of 256 for depth=8 .*received 300. Use 256"),
+        ({"image_size": 64, "depth": 1}, r"depth=1 \(at least 2\)"),
+        ({"image_size": None}, "image_size must be given without an encoder"),
+        (
+            {"image_size": 48, "encoder": "mobilenet_v2"},
+            "multiple of 32 .*received 48. Use (32|64)",
+        ),
+        ({"image_size": 0, "encoder": "mobilenet_v2"}, "multiple of 32 .*received 0. Use 32"),
+        ({"encoder": "resnet"}, "encoder must be one of mobilenet_v2; received 'resnet'"),
+        ({"norm": "layer"}, "norm must be one of batch, instance, none; received 'layer'"),
+        ({"filters": 0}, "filters must be a whole number from 1 up; received 0"),
+        ({"filters": 4.0}, "filters must be a whole number from 1 up; received 4.0"),
+        (
+            {"image_size": 32, "encoder": "mobilenet_v2", "weights": None, "input_channels": 2},
+            "input_channels must be 1 or 3 with an ImageNet encoder; received 2",
+        ),
+    ],
+)
+def test_generators_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        unet_generator(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": 0}, "layers must be a whole number from 1 up; received 0"),
+        ({"norm": "layer"}, "norm must be one of"),
+        ({"layers": 4, "image_size": 32}, "at least 48 for layers=4; received 32"),
+    ],
+)
+def test_discriminators_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        patchgan_discriminator(**arguments)
+
+
+def test_smallest_image_that_the_discriminator_takes():
+    for layers in (1, 2, 3):
+        smallest = 3 * 2**layers
+        assert patchgan_discriminator(layers, 1, image_size=smallest).output_shape[1] == 1
+        with pytest.raises(ValueError, match=f"at least {smallest}"):
+            patchgan_discriminator(layers, 1, image_size=smallest - 1)
