@@ -1,0 +1,87 @@
+"""A run that is killed at any moment and started again ends with the bytes of one that was not."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pix2pix_tf
+from pix2pix_tf.prepare import prepare
+
+ROOT = Path(pix2pix_tf.__file__).parent.parent
+SETTINGS = (
+    "--seed 3 --image-size 32 --filters 4 --discriminator-layers 1 --discriminator-filters 4 "
+    "--batch-size 2 --epochs 3 --steps-per-epoch 8 --l1-epochs 1 --decay-epochs 2 --ema 0.9 "
+    "--checkpoint-minutes 0 --best-metric val_psnr"  # a state at every step
+)
+
+
+def start(data, run_dir):
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pix2pix_tf",
+            "fit",
+            "--data",
+            data,
+            "--run-dir",
+            run_dir,
+            *SETTINGS,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def finish(data, run_dir):
+    process = start(data, run_dir)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_somewhere(data, run_dir, rng):
+    """SIGKILL at a random moment after the run has got further than it was."""
+
+    def states():
+        return {path.name for path in (run_dir / "checkpoints").glob("*")}
+
+    before = states()
+    process = start(data, run_dir)
+    while states() <= before and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, 1.5))  # also in the middle of a state's writing
+    process.kill()
+    process.communicate()
+
+
+def contents(run_dir):
+    """Everything that a run leaves for use or for going on, by name."""
+    files = [run_dir / "generator.keras", run_dir / "metrics.csv"]
+    files += sorted(path for path in (run_dir / "checkpoints").rglob("*") if path.is_file())
+    return {str(path.relative_to(run_dir)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(("source", "kills"), [("folder", 2), ("shards", 1)])
+def test_killed_runs_end_with_the_same_bytes(source, kills, photographs, tmp_path):
+    data = photographs
+    if source == "shards":
+        data = tmp_path / "shards"
+        prepare(photographs, data)
+    finish(data, tmp_path / "whole")
+    rng = random.Random(source)
+    for _ in range(kills):
+        kill_somewhere(data, tmp_path / "killed", rng)
+    output = finish(data, tmp_path / "killed")
+    assert "resuming from" in output or "finished" in output
+    whole, killed = contents(tmp_path / "whole"), contents(tmp_path / "killed")
+    assert list(killed) == list(whole)
+    assert [name for name in whole if killed[name] != whole[name]] == []
+    assert [name for name in whole if name.startswith("checkpoints/step-00000024/")]
