@@ -133,7 +133,7 @@ def _curves(rows, names):
     epochs = [int(row["epoch"]) for row in rows]
     for i, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, i + 1, title=name, xlabel="epoch")
-        axes.plot(epochs, [float(row[name] or "nan") for row in rows], marker=".")
+        axes.plot(epochs, [float(row.get(name) or "nan") for row in rows], marker=".")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
     return buffer.getvalue()
@@ -222,7 +222,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         for state in reversed(self.states()):
             try:
                 self.checkpoint.read(str(state / "state")).assert_existing_objects_matched()
-            except (tf.errors.OpError, AssertionError, OSError) as error:
+            except Exception as error:  # TensorFlow raises IndexError, OpError, … for torn files
                 damaged.append(state)
                 print(f"{state} is damaged: {_first_line(error)}", file=sys.stderr, flush=True)
                 continue

@@ -1,0 +1,404 @@
+"""`train`: whole runs of tiny networks, interrupted ones, and what is refused."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf import models
+from pix2pix_tf.callbacks import NonFiniteLossError
+from pix2pix_tf.config import make_config, read_config
+from pix2pix_tf.generators import load_generator, save_generator
+from pix2pix_tf.training import LinearDecay, build_model, train
+
+TINY = {
+    "image_size": 32,
+    "filters": 4,
+    "discriminator_layers": 1,
+    "discriminator_filters": 4,
+    "batch_size": 2,
+    "steps_per_epoch": 4,
+    "validation_fraction": 0.3,
+    "sheet_photographs": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(photographs):
+    """Makes a configuration of tiny networks."""
+
+    def make(run_dir, **settings):
+        return make_config("paper", **{**TINY, "data": photographs, "run_dir": run_dir, **settings})
+
+    return make
+
+
+WHOLE = {"epochs": 3, "l1_epochs": 1, "decay_epochs": 1, "ema": 0.9}
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory):
+    """A finished run of three epochs, the first with L1 alone; (config, folder, what it said)."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    config = tiny(folder, **WHOLE)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert train(config) is True
+    return config, folder, said.getvalue()
+
+
+def table(run_dir):
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# A whole run.
+
+
+def test_what_a_run_leaves(run):
+    config, folder, _ = run
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "generator.keras",
+        "metrics.csv",
+        "metrics.png",
+        "sheets",
+        "tensorboard",
+    ]
+    assert read_config(folder) == config
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "step-00000008",
+        "step-00000012",
+    ]
+    sheets = sorted((folder / "sheets").iterdir())
+    assert [path.name for path in sheets] == [f"epoch-000{n}.png" for n in (1, 2, 3)]
+    with Image.open(sheets[0]) as first, Image.open(sheets[2]) as last:
+        assert first.size == last.size
+        assert not np.array_equal(first, last)
+
+
+def test_metrics_of_a_run(run):
+    _, folder, _ = run
+    rows = table(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    losses = {"g_loss", "g_adv", "g_l1", "d_loss"}
+    assert set(rows[0]) == {"epoch", *losses} | {
+        f"val_{name}" for name in ("g_l1", "psnr", "auc", "colour_ratio")
+    }
+    # L1 alone, and then the discriminator joins.
+    assert [float(row["d_loss"]) > 0 for row in rows] == [False, True, True]
+    assert [float(row["g_adv"]) > 0 for row in rows] == [False, True, True]
+    for row in rows:
+        expected = float(row["g_adv"]) + 100 * float(row["g_l1"])
+        assert float(row["g_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_a_run_says(run):
+    _, folder, said = run
+    lines = said.splitlines()
+    assert lines[0].startswith("data: 9 photographs (9 JPEG), 0 unreadable, 1 grey; ")
+    assert lines[0].endswith("; 4 steps of 2 an epoch")
+    assert lines[1] == "networks: generator 65,810 parameters, discriminator 865"
+    assert [line.split("  ")[0] for line in lines[2:-1]] == [
+        "all grey",
+        "Epoch 1/3",
+        "Epoch 2/3",
+        "Epoch 3/3",
+    ]
+    assert lines[-1].startswith("done: ")
+    assert str(folder / "generator.keras") in lines[-1]
+
+
+def test_the_generator_of_a_run_is_the_moving_average_of_its_best_epoch(run, tiny):
+    config, folder, _ = run
+    generator, info = load_generator(folder)
+    assert info.image_size == 32
+    rows = table(folder)[1:]  # the epoch of L1 alone does not count
+    best = min(rows, key=lambda row: float(row["val_g_l1"]))
+    if best is rows[-1]:  # whose state is there to compare with
+        state = tf.train.load_checkpoint(str(folder / "checkpoints" / "step-00000012" / "state"))
+        kernels = [
+            state.get_tensor(key)
+            for key, shape in state.get_variable_to_shape_map().items()
+            if key.startswith("ema_generator") and shape == [4, 4, 1, 4]
+        ]
+        first = next(v.numpy() for v in generator.weights if v.shape == (4, 4, 1, 4))
+        assert any(np.array_equal(first, kernel) for kernel in kernels)
+
+
+def test_tensorboard_shows_scalars_and_sheets(run):
+    config, folder, _ = run
+    tags = {}
+    for path in (folder / "tensorboard").rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                tags.setdefault(path.parent.name, {}).setdefault(value.tag, set()).add(event.step)
+    assert tags["train"]["epoch_g_loss"] == tags["validation"]["epoch_psnr"] == {0, 1, 2}
+    assert tags["sheet"] == {"grey | ours | truth": {0, 1, 2}}
+    assert "epoch_learning_rate" in tags["train"]
+
+
+def test_a_finished_run_says_so(run, capsys):
+    config, folder, _ = run
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert train(config) is True
+    assert f"finished: {folder} has its 3 epochs" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+# Interruptions.
+
+INTERRUPTED = """
+import os, signal, sys
+from pix2pix_tf import callbacks
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.training import train
+
+config = TrainConfig.from_json(open(sys.argv[1]).read())
+signals = {3: signal.SIGTERM, 6: signal.SIGINT, 10: signal.SIGKILL}
+plain = callbacks.Progress.on_train_batch_end
+
+def with_signals(self, batch, logs=None):
+    plain(self, batch, logs)
+    number = signals.pop(int(self.model.step.value), None)
+    if number is not None:
+        os.kill(os.getpid(), number)
+
+callbacks.Progress.on_train_batch_end = with_signals
+while True:
+    print("finished:", train(config), flush=True)
+"""
+
+
+def test_an_interrupted_run_ends_like_one_that_was_not(run, tiny, run_python, tmp_path, capsys):
+    """SIGTERM in the first epoch, Ctrl-C in the second, SIGKILL in the third of four steps each."""
+    _, whole, _ = run
+    folder = tmp_path / "interrupted"
+    config = tiny(folder, **WHOLE)
+    (tmp_path / "given.json").write_text(config.to_json())
+    killed = run_python(INTERRUPTED, tmp_path / "given.json")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.stdout.count("finished: False") == 2
+    for words in ("interrupted (SIGTERM) at step 3", "interrupted (SIGINT) at step 6"):
+        assert words in killed.stderr
+    for words in ("step-00000003, step 3", "step-00000006, step 6"):
+        assert f"resuming from {folder / 'checkpoints'}{os.sep}{words}" in killed.stdout
+    assert len(table(folder)) == 2
+
+    assert train(config) is True
+    assert "step-00000008, step 8" in capsys.readouterr().out  # the kill was at step 10
+    assert [row["epoch"] for row in table(folder)] == ["1", "2", "3"]
+    for row, expected in zip(table(folder), table(whole), strict=True):
+        numbers, reference = ([float(v) for v in r.values()] for r in (row, expected))
+        assert numbers == pytest.approx(reference, rel=1e-3, abs=1e-6)
+    resumed, _ = load_generator(folder)
+    reference, _ = load_generator(whole)
+    for ours, theirs in zip(resumed.weights, reference.weights, strict=True):
+        if ours.dtype == "float32":  # exactly, where the operations are: see test_resume.py
+            assert ours.numpy() == pytest.approx(theirs.numpy(), abs=1e-4), ours.path
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "step-00000008",
+        "step-00000012",
+    ]
+
+
+def test_epochs_may_be_raised_and_a_loss_that_is_no_number_leaves_the_last_state(
+    tiny, tmp_path, capsys
+):
+    """One epoch of L1 alone; then the discriminator joins, whose loss is weighted beyond float32."""
+    config = tiny(tmp_path / "run", depth=2, epochs=1, l1_epochs=1, discriminator_weight=1e39)
+    assert train(config) is True
+    state = tmp_path / "run" / "checkpoints" / "step-00000004"
+    before = {path: path.read_bytes() for path in state.iterdir()}
+    assert before
+
+    raised = dataclasses.replace(config, epochs=2)
+    with pytest.raises(NonFiniteLossError, match=r"d_loss became inf at step 5.*is intact"):
+        train(raised)
+    assert os.listdir(tmp_path / "run" / "checkpoints") == [state.name]
+    assert {path: path.read_bytes() for path in state.iterdir()} == before
+    assert len(table(tmp_path / "run")) == 1
+    load_generator(tmp_path / "run")
+
+    capsys.readouterr()
+    assert train(config) is True  # the state is whole: it tells that one epoch is done
+    assert "finished: " in capsys.readouterr().out
+
+
+# What is refused.
+
+
+def test_changed_settings_are_named(run):
+    config, _, _ = run
+    changed = dataclasses.replace(config, filters=8, gan_loss="hinge", epochs=9)
+    with pytest.raises(ValueError, match="--filters was 4, now 8") as caught:
+        train(changed)
+    assert "--gan-loss was vanilla, now hinge" in str(caught.value)
+    assert "epochs was" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
+    (tmp_path / "holiday.jpg").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is not a training run"):
+        train(tiny(tmp_path))
+    assert os.listdir(tmp_path) == ["holiday.jpg"]
+    with pytest.raises(ValueError, match="exists and is not a training run"):
+        train(tiny(tmp_path / "holiday.jpg"))
+
+
+def test_one_photograph_is_too_few(tiny, photographs, tmp_path):
+    with pytest.raises(ValueError, match="1 photographs cannot be split.*or --val-data"):
+        train(tiny(tmp_path / "run", data=photographs / "cat.jpg"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("steps", "use"), [(3, 2), (1, 2), (7, 6)])
+def test_steps_that_do_not_fit_their_execution(tiny, tmp_path, steps, use):
+    config = tiny(tmp_path / "run", steps_per_epoch=steps, steps_per_execution=2)
+    message = f"multiple of steps_per_execution=2; received {steps}. Use {use}"
+    with pytest.raises(ValueError, match=message):
+        train(config)
+
+
+# A dry run.
+
+
+def test_a_dry_run_reports_and_writes_nothing(tiny, photographs, tmp_path, capsys):
+    config = tiny(
+        tmp_path / "run",
+        depth=2,
+        steps_per_epoch=None,
+        drop_grey=True,
+        val_data=photographs / "cat.jpg",
+        batch_size=3,
+    )
+    assert train(config, dry_run=True) is True
+    said = capsys.readouterr().out
+    assert "8 to train on, 1 to validate; 2 steps of 3 an epoch" in said
+    assert "networks: generator " in said
+    assert '"drop_grey": true' in said
+    assert "images/s" in said
+    assert "nothing was written" in said
+    assert os.listdir(tmp_path) == []
+
+
+# The model of a configuration.
+
+
+def test_init_starts_from_a_generator(tiny, run, tmp_path):
+    _, folder, _ = run
+    model = build_model(tiny(tmp_path / "run", init=folder, ema=0.9), 4)
+    trained, _ = load_generator(folder)
+    for network in (model.generator, model.ema_generator):
+        for ours, theirs in zip(network.get_weights(), trained.get_weights(), strict=True):
+            assert np.array_equal(ours, theirs)
+
+
+def test_init_in_another_precision(tiny, run, tmp_path):
+    _, folder, _ = run
+    model = build_model(tiny(tmp_path / "run", init=folder, precision="bfloat16"), 4)
+    assert model.generator.layers[1].compute_dtype == "bfloat16"
+    trained, _ = load_generator(folder)
+    L = np.zeros((1, 32, 32, 1), np.float32)
+    expected = trained(L).numpy()
+    assert model.generator(L).numpy() == pytest.approx(expected, abs=2e-2)
+
+
+def test_init_that_does_not_fit(tiny, run, tmp_path):
+    _, folder, _ = run
+    with pytest.raises(ValueError, match=r"takes 32 pixels; received --image-size 64. Use --image"):
+        build_model(tiny(tmp_path / "run", init=folder, image_size=64), 4)
+    with pytest.raises(ValueError, match="no ImageNet encoder to freeze"):
+        build_model(tiny(tmp_path / "run", init=folder, encoder="mobilenet_v2"), 4)
+    with pytest.raises(ValueError, match="goes from 1 to 2 channels; the data need 3 to 3"):
+        build_model(tiny(tmp_path / "run", init=folder), 4, channels=(3, 3))
+    with pytest.raises(FileNotFoundError, match="no generator nowhere"):
+        build_model(tiny(tmp_path / "run", init="nowhere"), 4)
+
+
+def test_init_thaws_or_freezes_the_encoder_as_asked(tiny, tmp_path):
+    frozen = models.unet_generator(
+        None, 4, encoder="mobilenet_v2", weights=None, encoder_trainable=False
+    )
+    save_generator(frozen, tmp_path / "generator.keras", 64)
+    settings = {"init": tmp_path, "image_size": 64, "encoder": "mobilenet_v2"}
+    counts = [
+        len(build_model(tiny("run", **settings, freeze_encoder=f), 4).generator.trainable_variables)
+        for f in (True, False)
+    ]
+    assert counts[0] == len(frozen.trainable_variables)
+    assert counts[1] > counts[0] + 100
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_precision(tiny, precision):
+    model = build_model(tiny("run", precision=precision, depth=2), 4)
+    for network in (model.generator, model.discriminator):
+        assert network.layers[3].compute_dtype == precision
+        assert {v.dtype for v in network.trainable_variables} == {"float32"}
+    scaled = isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (precision == "float16")
+
+
+@pytest.mark.parametrize("preset", ["demo", "tutorial", "photos"])
+def test_presets_build_what_they_say(preset):
+    config = make_config(preset, filters=4, discriminator_filters=4, encoder_weights="none")
+    model = build_model(config, 10)
+    norm = model.discriminator.get_layer(index=6)
+    assert isinstance(norm, keras.layers.BatchNormalization)
+    assert norm.epsilon == config.norm_epsilon
+    assert norm.momentum == config.norm_momentum
+    assert model.discriminator_weight == config.discriminator_weight
+    assert (model.ema_generator is not None) == (config.ema is not None)
+    side = None if config.encoder else config.image_size
+    assert model.generator.input_shape == (None, side, side, 1)
+    assert float(model.generator_optimizer.learning_rate) == pytest.approx(config.learning_rate)
+
+
+# The learning rate.
+
+
+def test_linear_decay():
+    """Constant for 60 steps, then over 40 down to zero."""
+    schedule = LinearDecay(2e-4, total=100, falling=40)
+    rates = {0: 2e-4, 59: 2e-4, 60: 2e-4, 70: 1.5e-4, 80: 1e-4, 99: 5e-6, 100: 0, 500: 0}
+    for step, rate in rates.items():
+        assert float(schedule(step)) == pytest.approx(rate, abs=1e-10)
+    again = LinearDecay.from_config(schedule.get_config())
+    assert float(again(70)) == float(schedule(70))
+
+
+def test_both_rates_end_with_the_run(tiny):
+    """The discriminator rests in two of six epochs of ten steps: its last step is its fortieth."""
+    config = tiny(
+        "run",
+        depth=2,
+        epochs=6,
+        l1_epochs=2,
+        decay_epochs=3,
+        learning_rate=1e-3,
+        discriminator_learning_rate=4e-4,
+    )
+    model = build_model(config, 10)
+    for optimizer, rate, last in (
+        (model.generator_optimizer, 1e-3, 60),
+        (model.discriminator_optimizer, 4e-4, 40),
+    ):
+        for left, expected in ((30, rate), (15, rate / 2), (0, 0)):
+            optimizer.iterations.assign(last - left)
+            assert float(optimizer.learning_rate) == pytest.approx(expected, abs=1e-10)
+
+
+def test_without_decay_the_rate_stays(tiny):
+    model = build_model(tiny("run", depth=2, decay_epochs=0), 10)
+    model.generator_optimizer.iterations.assign(10**6)
+    assert float(model.generator_optimizer.learning_rate) == pytest.approx(2e-4)
+    assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(2e-4)
