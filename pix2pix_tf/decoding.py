@@ -11,6 +11,12 @@ _JPEG_RATIOS = (1, 2, 4, 8)  # libjpeg decodes at these fractions of the size
 _GRAPH, _PYTHON = len(_JPEG_RATIOS), len(_JPEG_RATIOS) + 1
 
 
+@tf.autograph.experimental.do_not_convert
+def path_strings(paths):
+    """String tensor of paths, in the bytes that the file system knows them by."""
+    return tf.constant([os.fsencode(path) for path in paths])
+
+
 def decoder_number(decoder, width, height, side):
     """Which branch of `decode` an indexed picture takes.
 

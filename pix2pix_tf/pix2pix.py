@@ -95,6 +95,12 @@ class Pix2Pix(keras.Model):
         # The generator's doubles as `model.optimizer`, where Keras' callbacks look for one.
         super().compile(optimizer=self.generator_optimizer, **kwargs)
 
+    def fit(self, x=None, *args, **kwargs):
+        """`keras.Model.fit`; a `tf.data.Dataset` is taken in its own order, without a warning."""
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, *args, **kwargs)
+
     @property
     def inference_generator(self):
         """The generator to use and to save: the moving average if there is one."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pix2pix_tf.decoding import decode, decoder_number, upright
+from pix2pix_tf.decoding import decode, decoder_number, path_strings, upright
 from pix2pix_tf.index import GREY_CHROMA, PhotographIndex, index_photographs
 from pix2pix_tf.order import draw, on_side, passes
 from pix2pix_tf.photographs import PhotographError
@@ -118,7 +118,7 @@ class PhotographSource:
         """uint8 RGB (height, width, 3), upright; at least twice `side` if it was scaled down."""
         entries = self.index.entries
         decoders = [decoder_number(e.decoder, e.width, e.height, side) for e in entries]
-        path = tf.constant([os.fsencode(entry.path) for entry in entries])[number]
+        path = path_strings([entry.path for entry in entries])[number]
         rgb = decode(tf.io.read_file(path), tf.constant(decoders, tf.int32)[number], path)
         orientations = tf.constant([entry.orientation for entry in entries], tf.int32)
         return upright(rgb, orientations[number])

@@ -7,14 +7,13 @@ with a seed of the same. All of it happens in the graph.
 import copy
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import color
-from pix2pix_tf.decoding import decode, decoder_number, three_channels, upright
+from pix2pix_tf.decoding import decode, decoder_number, path_strings, three_channels, upright
 from pix2pix_tf.index import GREY_CHROMA
 from pix2pix_tf.order import block_order, draw, mixed, on_side, passes
 from pix2pix_tf.photographs import PhotographError
@@ -232,7 +231,7 @@ def _npy(path, shape):
 
 def _npy_records(files, file, first, count):
     """Dataset of `count` raw records from record `first` of one of several files."""
-    paths = tf.constant([os.fsencode(f.path) for f in files])
+    paths = path_strings([f.path for f in files])
     headers = tf.constant([f.header for f in files], tf.int64)
     counts = tf.constant([f.count for f in files], tf.int64)
     record = files[0].record
@@ -351,7 +350,7 @@ class ShardSource(Stream):
         return f"{len(self.photographs)} photographs in {len(self.shards)} shards{dropped}"
 
     def records(self, epoch, seed, shuffle):
-        paths = tf.constant([os.fsencode(path) for path, _ in self.shards])
+        paths = path_strings([path for path, _ in self.shards])
         first = tf.constant(self.first, tf.int64)
 
         def read(shard):
@@ -369,6 +368,6 @@ class ShardSource(Stream):
         orientations = [p["orientation"] for p in self.photographs]
         features = {"image": tf.io.FixedLenFeature((), tf.string)}
         data = tf.io.parse_single_example(example, features)["image"]
-        name = tf.constant([os.fsencode(p["name"]) for p in self.photographs])[number]
+        name = path_strings([p["name"] for p in self.photographs])[number]
         rgb = decode(data, tf.constant(decoders, tf.int32)[number], name)
         return upright(rgb, tf.constant(orientations, tf.int32)[number])

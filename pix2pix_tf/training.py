@@ -313,7 +313,6 @@ def _samples(source, config):
 def _fit(model, batches, validation, along_the_way, epochs, steps_per_epoch):
     epoch, offset = divmod(int(model.step.value), steps_per_epoch)
     common = {"validation_data": validation, "callbacks": along_the_way, "verbose": 0}
-    common["shuffle"] = False  # Keras would warn: the dataset has shuffled already
     if offset:  # the rest of an epoch that was interrupted
         model.keep_metrics()
         model.fit(
