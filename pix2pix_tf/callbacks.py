@@ -204,6 +204,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             **variables,
         )
         self.stop_signal = None
+        self._networks = networks
         self._step = model.step
         self._saved_at = time.monotonic()
         self._handlers = {}
@@ -241,7 +242,16 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
         Raises:
             OSError: if it cannot be written; the states before it are intact.
+            NonFiniteLossError: if a weight is no number: a finite loss may still have led there.
         """
+        for network in self._networks.values():
+            for variable in network.weights:
+                if not np.all(np.isfinite(variable.numpy().astype(np.float64))):
+                    raise NonFiniteLossError(
+                        f"{variable.path} became NaN or infinite at step {int(self._step.value)}. "
+                        "The last checkpoint is intact: start the run anew with a lower learning "
+                        "rate, or with precision float32."
+                    )
         target = self.folder / f"step-{int(self._step.value):08d}"
         self._saved_at = time.monotonic()
         if target.exists():

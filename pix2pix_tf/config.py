@@ -202,7 +202,7 @@ def read_config(run_dir):
     path = Path(run_dir) / "config.json"
     try:
         return TrainConfig.from_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError) as error:
         raise ValueError(

@@ -30,6 +30,7 @@ from pix2pix_tf.photographs import (
 
 GREY_CHROMA = 2.0  # mean C* below which a photograph counts as grey
 _CACHE_VERSION = 1
+_UNREAD = "unread"  # marks errors that may pass, such as missing permission: never cached
 _named = set()
 
 
@@ -103,7 +104,14 @@ def index_photographs(sources, cache=True, strict=False):
             for item, answer in zip(fresh, _examine_all(fresh), strict=True):
                 known[keys[item]] = answer
         finally:  # also when interrupted: the next pass goes on from there
-            _save_cache(cache_file, {key: known[key] for key in keys.values() if key in known})
+            _save_cache(
+                cache_file,
+                {
+                    key: known[key]
+                    for key in keys.values()
+                    if key in known and _UNREAD not in known[key]
+                },
+            )
 
     entries, errors = [], []
     for item in found:
@@ -144,7 +152,7 @@ def _examine(path):
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        return {"error": error.strerror or str(error)}
+        return {"error": error.strerror or str(error), _UNREAD: True}
     return examine(data)
 
 

@@ -35,6 +35,7 @@ _MAGIC = {
 _SAME_AS_JPEG = "MPO"  # what many phones write: a JPEG with further pictures behind it
 
 ORIENTATION_TAG = 0x0112
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284  # tags of TIFF
 JPEG_QUALITY = 95
 
 # Pillow refuses pictures of more than 178 megapixels as decompression bombs, and warns at half of
@@ -148,6 +149,8 @@ def bits_of(image):
     """Bits per channel of an image just opened: 8 or 16. (Reading a PNG's EXIF loads it.)"""
     if image.mode.startswith("I;16") or image.mode == "I":
         return 16
+    if image.format == "TIFF":
+        return 16 if 16 in image.tag_v2.get(_BITS_PER_SAMPLE, (8,)) else 8
     rawmode = image.tile[0].args if image.tile else ""
     rawmode = rawmode[0] if isinstance(rawmode, tuple) and rawmode else rawmode
     return 16 if ";16" in str(rawmode) else 8
@@ -184,6 +187,11 @@ def decode_photograph(data):
     kept["dpi"] = _dpi(image)
     try:
         if bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
+            if image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2:
+                raise PhotographError(  # OpenCV would read noise
+                    "16-bit TIFF that stores its colours plane by plane is not supported; convert "
+                    "it to interleaved (contiguous) colours"
+                )
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data)
         else:
@@ -198,11 +206,13 @@ def decode_photograph(data):
 
 
 def _decode_with_pillow(image):
+    inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # white is zero
     image.load()
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
             raise PhotographError("32-bit grey is not supported; convert it to 16 bits")
+        grey = 65535 - grey if inverted else grey  # Pillow turns 8 bits alone
         return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
     if image.mode in ("F", "I;16N"):
         raise PhotographError(

@@ -67,6 +67,9 @@ class Stream:
                 records = records.filter(lambda number, record: chosen[number]).take(self.count)
             records = records.map(lambda number, record: record)
             if shuffle:
+                # The order must follow from our seed alone. (And a global seed of 0 makes
+                # TensorFlow compare the tensor that `seed` is with a number: an error in a graph.)
+                tf.compat.v1.set_random_seed(1)  # of this pass's graph
                 buffer = max(16, min(self.count, _BUFFER_BYTES // self.record_bytes))
                 records = records.shuffle(
                     buffer, seed=mixed(seed, epoch), reshuffle_each_iteration=False
@@ -88,7 +91,7 @@ class Stream:
 def _in_turn(blocks, read, shuffle):
     """Records of several blocks in turn when shuffling, of one after another when not."""
     if shuffle:
-        return blocks.interleave(read, cycle_length=_CYCLE, deterministic=True)
+        return blocks.interleave(read, cycle_length=_CYCLE)
     return blocks.flat_map(read)
 
 

@@ -20,6 +20,8 @@ from pix2pix_tf.sources import open_source
 def train(config, dry_run=False):
     """Trains by a configuration, or goes on with the run found in its `run_dir`.
 
+    A seed other than None turns on TensorFlow's deterministic operations for the whole process.
+
     Args:
         config: `TrainConfig`, see `config.make_config`.
         dry_run: print configuration, network sizes, counts and a step time, and stop.
@@ -67,9 +69,6 @@ def train(config, dry_run=False):
     if dry_run:
         _report_dry_run(config, model, steps_per_epoch, train_source.channels)
         return True
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_atomically(run_dir / "config.json", config.to_json().encode())
-
     # What happens along the way; the checkpoint comes last, so that it holds finished epochs.
     best = callbacks.BestGenerator(
         run_dir / GENERATOR_FILE,
@@ -107,6 +106,7 @@ def train(config, dry_run=False):
             "or another --run-dir for a new run"
         )
         return True
+    write_atomically(run_dir / "config.json", config.to_json().encode())
     if restored:
         print(f"resuming from {restored}, step {done}", flush=True)
 

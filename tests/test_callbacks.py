@@ -105,6 +105,18 @@ def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
 # Records.
 
 
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """The loss of a step may be finite, and its update not."""
+    model = painter()
+    checkpoint = ResumableCheckpoint(tmp_path, model, steps_per_epoch=9)
+    checkpoint.save()
+    model.step.assign(1)
+    paint(model, np.nan)
+    with pytest.raises(NonFiniteLossError, match=r"bias became NaN or infinite at step 1"):
+        checkpoint.save()
+    assert [path.name for path in checkpoint.states()] == ["step-00000000"]
+
+
 def test_sheet_shows_grey_ours_and_truth(tmp_path):
     L, truth = np.zeros((1, 4, 4, 1), np.float32), np.full((1, 4, 4, 2), -0.3, np.float32)
     callback = SampleSheet(L, truth, tmp_path)

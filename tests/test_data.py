@@ -403,6 +403,12 @@ def test_each_pass_crops_and_mirrors_anew(forty):
     assert 4 <= sum(mirrored) <= 16
 
 
+def test_photographs_of_a_pass_are_mirrored_each_by_itself(forty):
+    mirrored = [bool(L[0, :, 0].mean() > L[0, :, -1].mean()) for L, _ in forty]
+    alike = sum(a == b for a, b in zip(mirrored[::2], mirrored[1::2], strict=True))
+    assert 4 <= alike <= 16  # of twenty passes
+
+
 def test_crops_are_of_256_in_286(gradients, forty):
     """Resized to 72 pixels, of which 64 are seen: every crop is a window of that picture."""
     (plain,) = pictures(photo_dataset(gradients / "a.png", image_size=72, augment=False))

@@ -201,3 +201,10 @@ def test_indexing_needs_no_tensorflow(folder, run_python, without):
     )
     done = run_python(script, folder)
     assert done.stdout.strip() == "3", done.stderr
+
+
+def test_errors_that_may_pass_are_not_cached(folder):
+    (folder / "later.jpg").symlink_to(folder / "there")
+    assert len(index_photographs(folder).errors) == 1
+    (folder / "there").write_bytes((folder / "a.jpg").read_bytes())
+    assert index_photographs(folder).errors == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from pix2pix_tf.photographs import (
@@ -194,6 +195,17 @@ def test_16_bit_grey_with_alpha_is_read_whole():
     assert photograph.pixels.dtype == np.uint16
     assert np.array_equal(photograph.pixels[..., :1], pixels[..., :1])
     assert np.array_equal(photograph.alpha, pixels[..., 1:])
+
+
+def test_16_bit_tiff_of_scanners(tmp_path):
+    """White stored as zero, and colour stored plane by plane."""
+    grey, rgb = noise(6, 9, dtype=np.uint16), noise(6, 9, 3, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", 65535 - grey, photometric="miniswhite")
+    assert apart(read_photograph(tmp_path / "a.tif").pixels[..., 0], grey) == 0
+    planes = rgb.transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "b.tif", planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(PhotographError, match="plane by plane"):
+        read_photograph(tmp_path / "b.tif")
 
 
 def test_16_bits_are_rounded_to_8_for_training():

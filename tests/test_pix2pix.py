@@ -216,6 +216,18 @@ def test_every_variable_of_both_networks_learns(fitted):
     assert len(after) == count
 
 
+def test_a_step_runs_both_networks_in_training(fitted):
+    """Batch norm learns the statistics of what it sees, and dropout draws."""
+    model, _, _ = fitted
+    for network in (model.generator, model.discriminator):
+        means = [v.numpy() for v in network.weights if "moving_mean" in v.path]
+        assert means
+        assert all(np.abs(mean).max() > 0 for mean in means)  # they began at zero
+    kind = keras.layers.Dropout
+    (dropout,) = (layer for layer in model.generator.layers if isinstance(layer, kind))
+    assert dropout.seed_generator.state.numpy()[1] >= 4  # draws, one at least for each step
+
+
 def test_fit_logs_losses_and_validation(fitted):
     _, _, history = fitted
     losses = {"g_loss", "g_adv", "g_l1", "d_loss"}

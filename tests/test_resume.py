@@ -31,7 +31,7 @@ def start(data, run_dir):
             data,
             "--run-dir",
             run_dir,
-            *SETTINGS,
+            *SETTINGS.split(),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

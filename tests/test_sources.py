@@ -12,9 +12,9 @@ from PIL import Image
 
 from pix2pix_tf import color
 from pix2pix_tf.data import photo_dataset
+from pix2pix_tf.order import on_side
 from pix2pix_tf.photographs import PhotographError
 from pix2pix_tf.prepare import prepare
-from pix2pix_tf.order import on_side
 from pix2pix_tf.sources import open_source
 from pix2pix_tf.streams import KaggleSource, ShardSource, TFDSSource
 
@@ -173,11 +173,11 @@ def test_other_encodings_of_lab_are_warned_of(photographs_224, tmp_path):
 
 
 def test_the_source_adds_little_memory(tmp_path):
-    """Arrays of 600 MB (sparse files) are read to the end within 150 MB."""
+    """Arrays of 225 MB (sparse files) are read to the end within 150 MB."""
     folder = tmp_path / "data"
     (folder / "l").mkdir(parents=True)
     (folder / "ab").mkdir()
-    count = 4000
+    count = 1500
     for path, shape in (
         (folder / "l" / "gray_scale.npy", (count, 224, 224)),
         (folder / "ab" / "ab1.npy", (count, 224, 224, 2)),
