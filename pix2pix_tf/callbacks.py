@@ -349,6 +349,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar is not None:
+            self.bar.refresh()  # with the last losses, however short the epoch was
             self.bar.close()
         images = (self.done - self.first_step) * self.batch_size
         names = sorted(logs, key=lambda name: name.startswith("val_"))  # Keras sorts by name
