@@ -167,6 +167,16 @@ PRESETS = {
 }
 
 
+_AT_LEAST_ONE = (
+    "batch_size",
+    "epochs",
+    "steps_per_epoch",
+    "steps_per_execution",
+    "sheet_photographs",
+    "keep_checkpoints",
+)
+
+
 def make_config(preset=None, **settings):
     """`TrainConfig` of a preset with some settings changed.
 
@@ -189,6 +199,9 @@ def make_config(preset=None, **settings):
             values[name] = value = None
         if choices and value is not None and value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
+    for name in _AT_LEAST_ONE:
+        if values.get(name) is not None and values[name] < 1:
+            raise ValueError(f"{name} must be 1 or more; received {values[name]}.")
     for name in ("data", "val_data", "init", "run_dir"):
         if values.get(name) is not None:
             values[name] = str(values[name])

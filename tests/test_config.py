@@ -136,3 +136,10 @@ def test_configuring_needs_no_tensorflow(run_python, without):
     )
     done = run_python(script)
     assert done.stdout.strip() == "demo", done.stderr
+
+
+@pytest.mark.parametrize("name", ["batch_size", "epochs", "steps_per_epoch", "keep_checkpoints"])
+def test_counts_are_at_least_one(name):
+    with pytest.raises(ValueError, match=f"{name} must be 1 or more; received 0"):
+        make_config(**{name: 0})
+    assert getattr(make_config(**{name: 1}), name) == 1
