@@ -21,7 +21,14 @@ from pix2pix_tf.generators import save_generator
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.sheets import contact_sheet
 
-BETTER = {"val_g_l1": min, "val_psnr": max, "val_auc": max, "epoch": max}
+BETTER = {
+    "val_g_l1": min,
+    "val_psnr": max,
+    "val_ssim": max,
+    "val_delta_e": min,
+    "val_auc": max,
+    "epoch": max,
+}
 
 
 class NonFiniteLossError(ArithmeticError):

@@ -89,7 +89,7 @@ class TrainConfig:
     best_metric: str = _setting(
         "val_g_l1",
         "which epoch becomes generator.keras; 'epoch' takes the newest",
-        ("val_g_l1", "val_psnr", "val_auc", "epoch"),
+        ("val_g_l1", "val_psnr", "val_ssim", "val_delta_e", "val_auc", "epoch"),
     )
     keep_checkpoints: int = _setting(2, "newest checkpoints kept")
     checkpoint_minutes: float = _setting(10.0, "longest time between checkpoints")

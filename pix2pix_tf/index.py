@@ -95,8 +95,8 @@ def index_photographs(sources, cache=True, strict=False):
         PhotographError: if nothing can be read at all, or, with `strict`, any file cannot.
     """
     found = find_photographs(sources)
-    cache_file = _cache_file(found) if cache else None
-    known = _load_cache(cache_file)
+    kept = cache_file(*sorted({os.path.abspath(item.path.parent) for item in found}))
+    known = load_cache(kept) if cache else {}
     keys = {item: _key(item.path) for item in found}
     fresh = [item for item in found if keys[item] not in known]
     if fresh:
@@ -104,14 +104,9 @@ def index_photographs(sources, cache=True, strict=False):
             for item, answer in zip(fresh, _examine_all(fresh), strict=True):
                 known[keys[item]] = answer
         finally:  # also when interrupted: the next pass goes on from there
-            _save_cache(
-                cache_file,
-                {
-                    key: known[key]
-                    for key in keys.values()
-                    if key in known and _UNREAD not in known[key]
-                },
-            )
+            if cache:
+                answered = {key: known[key] for key in keys.values() if key in known}
+                save_cache(kept, {k: a for k, a in answered.items() if _UNREAD not in a})
 
     entries, errors = [], []
     for item in found:
@@ -224,26 +219,26 @@ def _key(path):
     return f"{os.path.abspath(path)}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
-def _cache_file(found):
-    folders = sorted({os.path.abspath(item.path.parent) for item in found})
-    name = hashlib.sha1(os.fsencode("\n".join(folders)), usedforsecurity=False).hexdigest()[:16]
+def cache_file(*of):
+    """Where what was learnt of some folders, or of another source, is kept between runs."""
+    name = hashlib.sha1(os.fsencode("\n".join(of)), usedforsecurity=False).hexdigest()[:16]
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pix2pix_tf"
     return Path(os.environ.get("PIX2PIX_TF_CACHE") or default) / f"index-{name}.json"
 
 
-def _load_cache(cache_file):
+def load_cache(path):
+    """The dict of `save_cache`, or an empty one."""
     try:
-        content = json.loads(cache_file.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         return content["files"] if content["version"] == _CACHE_VERSION else {}
     except (AttributeError, OSError, ValueError, KeyError, TypeError):
         return {}  # no cache, an unreadable one or another version's: everything is read anew
 
 
-def _save_cache(cache_file, files):
-    if cache_file is None:
-        return
+def save_cache(path, files):
+    """Keeps a dict for `load_cache`; that it cannot be kept is said, and no error."""
     content = json.dumps({"version": _CACHE_VERSION, "files": files})
     try:
-        write_atomically(cache_file, content.encode())
+        write_atomically(path, content.encode())
     except OSError as error:
         print(f"index not cached: {error}", file=sys.stderr)

@@ -56,11 +56,14 @@ class Pix2Pix(keras.Model):
         if self.paints_ab:
             self.test_metrics += [
                 metrics.PSNR(),
+                metrics.SSIM(),
+                metrics.DeltaE(),
                 metrics.AuC(),
+                metrics.Colourfulness("result"),
                 metrics.Colourfulness("ratio", name="colour_ratio"),
             ]
         elif generator.output_shape[-1] == 3:
-            self.test_metrics += [metrics.PSNR()]
+            self.test_metrics += [metrics.PSNR(), metrics.SSIM()]
         self.built = True
 
     def compile(

@@ -29,8 +29,7 @@ def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
             text file of paths, or several of them; a `PhotographIndex`; or a source, which is
             returned as it is.
         strict: raise at the first unreadable photograph.
-        drop_grey: leave out photographs whose mean chroma is under 2, where the source knows it
-            (photographs and shards).
+        drop_grey: leave out photographs whose mean chroma is under 2; of no meaning for pairs.
         direction: of pairs, "AtoB" (the left half is the input) or "BtoA".
 
     Raises:
@@ -43,12 +42,12 @@ def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
         return PhotographSource(source, drop_grey)
     if isinstance(source, str | os.PathLike):
         if str(source).startswith("tfds:"):
-            return TFDSSource(str(source))
+            return TFDSSource(str(source), drop_grey)
         if str(source).startswith("pairs:"):
             return PairSource(str(source).removeprefix("pairs:"), strict, direction)
         folder = Path(source).expanduser()
         if (folder / "l" / "gray_scale.npy").is_file():
-            return KaggleSource(folder)
+            return KaggleSource(folder, drop_grey)
         if (folder / MANIFEST).is_file():
             return ShardSource(folder, drop_grey)
     return PhotographSource(index_photographs(source, strict=strict), drop_grey)

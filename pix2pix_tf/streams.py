@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from pix2pix_tf import color
 from pix2pix_tf.decoding import decode, decoder_number, path_strings, three_channels, upright
-from pix2pix_tf.index import GREY_CHROMA
+from pix2pix_tf.index import GREY_CHROMA, cache_file, load_cache, save_cache
 from pix2pix_tf.order import block_order, draw, mixed, on_side, passes
 from pix2pix_tf.photographs import PhotographError
 
@@ -29,15 +30,26 @@ class Stream:
     """A source that is read from front to back.
 
     Subclasses give `records(epoch, seed, shuffle)`, a dataset of (number, record), `decode(record,
-    side)`, a list `draws`, and `record_bytes`, the mean size of a record.
+    side)`, a list `draws`, `record_bytes`, the mean size of a record, and `kind`, in words.
     """
 
     channels = (1, 2)  # L → ab
     chosen = None  # numbers of the records in use, ascending; None for all
+    dropped = 0  # as grey
 
     @property
     def count(self):
         return len(self.draws) if self.chosen is None else len(self.chosen)
+
+    def summary(self):
+        """What there is, in words."""
+        dropped = f", {self.dropped} left out as grey" if self.dropped else ""
+        return f"{len(self.draws)} photographs ({self.kind}){dropped}"
+
+    def drop_grey(self, chroma):
+        """Leaves out the records whose mean chroma is under 2 Lab units."""
+        self.chosen = np.flatnonzero(np.asarray(chroma) >= GREY_CHROMA)
+        self.dropped = len(chroma) - len(self.chosen)
 
     def side(self, split, fraction):
         """The source of one side of the split."""
@@ -104,12 +116,15 @@ class KaggleSource(Stream):
 
     Args:
         folder: that holds l/ and ab/.
+        drop_grey: leave out the near-grey ones; all of ab is read once for it.
 
     Raises:
         ValueError: if a file is missing, is no array of bytes, or has another shape or count.
     """
 
-    def __init__(self, folder):
+    kind = "Kaggle arrays, 8-bit Lab"
+
+    def __init__(self, folder, drop_grey=False):
         folder = Path(folder)
         self.lightness = _npy(folder / "l" / "gray_scale.npy", (_KAGGLE_SIDE, _KAGGLE_SIDE))
         inner = folder / "ab" / "ab" if (folder / "ab" / "ab").is_dir() else folder / "ab"
@@ -124,10 +139,24 @@ class KaggleSource(Stream):
         self.draws = [draw(f"kaggle {i}") for i in range(total)]
         self.record_bytes = 3 * _KAGGLE_SIDE**2
         self.warnings = self._implausible()
+        if drop_grey:
+            self.drop_grey(self._mean_chroma())
 
-    def summary(self):
-        """What there is, in words."""
-        return f"{len(self.draws)} photographs (Kaggle arrays, 8-bit Lab)"
+    def _mean_chroma(self):
+        """Mean C* of each record, by every fourth pixel of every fourth row."""
+        chroma = []
+        with tqdm(
+            total=len(self.draws), desc="Looking for grey", unit=" photographs", delay=2
+        ) as bar:
+            for array in self.chroma:
+                with open(array.path, "rb") as file:
+                    file.seek(array.header)
+                    while data := file.read(_KAGGLE_BLOCK * array.record):
+                        ab = np.frombuffer(data, np.uint8).reshape(-1, *array.shape)
+                        ab = ab[:, 2::4, 2::4].astype(np.float32) - 128.0
+                        chroma += list(np.hypot(ab[..., 0], ab[..., 1]).mean(axis=(1, 2)))
+                        bar.update(len(ab))
+        return chroma
 
     def _implausible(self):
         """Warnings where the numbers look like another encoding of Lab."""
@@ -252,12 +281,14 @@ class TFDSSource(Stream):
     Args:
         name: "tfds:NAME[/CONFIG[:VERSION]][:SPLIT]"; the split is "train" if none is named, and
             may be a slice such as train[:10%].
+        drop_grey: leave out the near-grey ones; all are decoded once for it, and the answer kept
+            in the cache of `index`.
 
     Raises:
         ValueError: if there is no such data set or split, or it has no images.
     """
 
-    def __init__(self, name):
+    def __init__(self, name, drop_grey=False):
         import tensorflow_datasets as tfds
 
         spec = name.removeprefix("tfds:")
@@ -287,7 +318,7 @@ class TFDSSource(Stream):
                 f"{name}: no split {split!r} ({' '.join(str(error).split())[:100]}); it has "
                 f"{', '.join(builder.info.splits)}."
             ) from None
-        self.name = name
+        self.kind = name
         self.draws = [draw(f"{dataset}:{split} {i}") for i in range(count)]
         self.record_bytes = max(1, builder.info.splits[split].num_bytes // max(1, count))
         self.dataset = builder.as_dataset(
@@ -296,10 +327,23 @@ class TFDSSource(Stream):
             decoders={key: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         ).map(lambda example: example[key])
+        if drop_grey:
+            kept = cache_file("chroma", str(builder.data_dir), split, str(count))
+            chroma = load_cache(kept).get("chroma") or self._mean_chroma()
+            save_cache(kept, {"chroma": chroma})
+            self.drop_grey(chroma)
 
-    def summary(self):
-        """What there is, in words."""
-        return f"{len(self.draws)} photographs ({self.name})"
+    def _mean_chroma(self):
+        """Mean C* of a thumbnail of each record."""
+
+        def chroma(record):
+            rgb = tf.cast(self.decode(record, None), tf.float32) / 255.0
+            thumbnail = tf.image.resize(rgb, (32, 32), "area")
+            return tf.reduce_mean(color.chroma(color.rgb_to_lab(thumbnail)))
+
+        found = self.dataset.map(chroma, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
+        progress = tqdm(found, "Looking for grey", len(self.draws), unit=" photographs", delay=2)
+        return [round(float(value), 3) for value in progress]
 
     def records(self, epoch, seed, shuffle):
         return self.dataset.enumerate()
@@ -341,16 +385,9 @@ class ShardSource(Stream):
             raise PhotographError(f"{folder} holds no photographs")
         self.draws = [draw(p["digest"]) for p in self.photographs]
         self.record_bytes = max(1, sum(size for _, size in self.shards) // len(self.photographs))
-        self.dropped = 0
+        self.kind = f"{len(self.shards)} shards"
         if drop_grey:
-            chroma = np.array([p["chroma"] for p in self.photographs])
-            self.chosen = np.flatnonzero(chroma >= GREY_CHROMA)
-            self.dropped = len(chroma) - len(self.chosen)
-
-    def summary(self):
-        """What there is, in words."""
-        dropped = f", {self.dropped} left out as grey" if self.dropped else ""
-        return f"{len(self.photographs)} photographs in {len(self.shards)} shards{dropped}"
+            self.drop_grey([p["chroma"] for p in self.photographs])
 
     def records(self, epoch, seed, shuffle):
         paths = path_strings([path for path, _ in self.shards])

@@ -102,4 +102,5 @@ def test_a_colourising_generator_does_not_translate(tmp_path):
 def test_a_metric_of_colour_is_refused(pairs, tmp_path, capsys):
     fit = f"fit --data pairs:{pairs} --run-dir {tmp_path / 'run'} --image-size 32 --filters 4"
     assert main([*fit.split(), "--best-metric", "val_auc"]) == 1
-    assert "best_metric must be one of epoch, val_g_l1, val_psnr" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "best_metric must be one of epoch, val_g_l1, val_psnr, val_ssim for pairs" in said

@@ -26,9 +26,9 @@ def constant(network, value, bias):
 
 def constant_networks(paints=0.25, logit=0.0):
     """A generator that paints one colour everywhere, a discriminator that gives one logit."""
-    L = keras.Input((2, 2, 1))
+    L = keras.Input((None, None, 1))
     generator = keras.Model(L, keras.layers.Conv2D(2, 1)(L))
-    ab = keras.Input((2, 2, 2))
+    ab = keras.Input((None, None, 2))
     pair = keras.layers.Concatenate()([L, ab])
     discriminator = keras.Model([L, ab], keras.layers.Conv2D(1, 1)(pair))
     constant(generator, 0.0, paints)
@@ -188,6 +188,7 @@ def small(dtype=None, ema=None, depth=3):
     return Pix2Pix(generator, discriminator, ema=ema)
 
 
+SCORES = {"g_l1", "psnr", "ssim", "delta_e", "auc", "colourfulness", "colour_ratio"}
 BATCH = noise(4, 32, 32, 1), noise(4, 32, 32, 2, seed=1)
 
 
@@ -231,7 +232,7 @@ def test_a_step_runs_both_networks_in_training(fitted):
 def test_fit_logs_losses_and_validation(fitted):
     _, _, history = fitted
     losses = {"g_loss", "g_adv", "g_l1", "d_loss"}
-    validation = {"val_g_l1", "val_psnr", "val_auc", "val_colour_ratio"}
+    validation = {f"val_{name}" for name in SCORES}
     assert set(history) == losses | validation
     assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
     for g_loss, g_adv, g_l1 in zip(
@@ -243,7 +244,7 @@ def test_fit_logs_losses_and_validation(fitted):
 def test_evaluate(fitted):
     model, _, _ = fitted
     scores = model.evaluate(*BATCH, batch_size=2, return_dict=True, verbose=0)
-    assert set(scores) == {"g_l1", "psnr", "auc", "colour_ratio"}
+    assert set(scores) == SCORES
     result = model.inference_generator(BATCH[0], training=False).numpy()
     assert scores["g_l1"] == pytest.approx(np.abs(result - BATCH[1]).mean(), rel=1e-4)
     assert 0 < scores["auc"] < 1
@@ -254,11 +255,15 @@ def test_evaluate(fitted):
 def test_evaluation_of_the_truth_itself_is_perfect():
     """A generator that paints what is there."""
     model = followed(paints=0.2)
-    model_ab = np.full_like(AB, 0.2)
-    scores = model.evaluate(np.zeros_like(L), model_ab, return_dict=True, verbose=0)
+    size = (1, 16, 16)  # SSIM's window is of 11 pixels
+    truth = np.full((*size, 2), 0.2, np.float32)
+    scores = model.evaluate(np.zeros((*size, 1)), truth, return_dict=True, verbose=0)
     assert scores["g_l1"] == pytest.approx(0, abs=1e-7)
     assert scores["psnr"] == pytest.approx(100, abs=1e-3)
+    assert scores["ssim"] == pytest.approx(1)
+    assert scores["delta_e"] == pytest.approx(0, abs=1e-3)
     assert scores["auc"] == pytest.approx(1)
+    assert scores["colour_ratio"] == pytest.approx(1)
 
 
 def test_predict_takes_inputs_or_pairs(fitted):
@@ -355,9 +360,9 @@ def test_fit_switches_between_l1_and_both_while_it_runs():
 
 def test_rgb_pairs_have_no_colour_metrics():
     """Generic tasks, 3 → 3 channels: their losses are logged all the same."""
-    x = keras.Input((2, 2, 3))
+    x = keras.Input((16, 16, 3))
     generator = keras.Model(x, keras.layers.Conv2D(3, 1)(x))
-    y = keras.Input((2, 2, 3))
+    y = keras.Input((16, 16, 3))
     discriminator = keras.Model(
         [x, y], keras.layers.Conv2D(1, 1)(keras.layers.Concatenate()([x, y]))
     )
@@ -365,12 +370,12 @@ def test_rgb_pairs_have_no_colour_metrics():
     constant(discriminator, 0.0, 0.0)
     model = Pix2Pix(generator, discriminator)
     model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
-    pair = np.zeros((2, 2, 2, 3), np.float32), np.full((2, 2, 2, 3), 0.75, np.float32)
+    pair = np.zeros((2, 16, 16, 3), np.float32), np.full((2, 16, 16, 3), 0.75, np.float32)
     history = model.fit(*pair, validation_data=pair, verbose=0).history
     assert history["g_l1"] == pytest.approx([0.5])
     assert history["val_g_l1"] == pytest.approx([0.5])
     assert history["g_loss"] == pytest.approx([50 + LN2])
-    assert set(model.evaluate(*pair, return_dict=True, verbose=0)) == {"g_l1", "psnr"}
+    assert set(model.evaluate(*pair, return_dict=True, verbose=0)) == {"g_l1", "psnr", "ssim"}
 
 
 def test_means_of_an_interrupted_epoch_go_on():

@@ -47,19 +47,30 @@ def finish(data, run_dir):
     return output
 
 
-def kill_somewhere(data, run_dir, rng):
+def states(run_dir):
+    return {path.name for path in (run_dir / "checkpoints").glob("*")}
+
+
+def kill_anywhere(data, run_dir):
     """SIGKILL at a random moment after the run has got further than it was."""
-
-    def states():
-        return {path.name for path in (run_dir / "checkpoints").glob("*")}
-
-    before = states()
+    before = states(run_dir)
     process = start(data, run_dir)
-    while states() <= before and process.poll() is None:
+    while states(run_dir) <= before and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(rng.uniform(0, 1.5))  # also in the middle of a state's writing
+    time.sleep(random.uniform(0, 1.5))
     process.kill()
     process.communicate()
+
+
+def kill_while_writing(data, run_dir):
+    """SIGKILL in the middle of writing a state: what was written of it is left behind."""
+    process = start(data, run_dir)
+    while process.poll() is None:
+        if any(name.startswith("unfinished-") for name in states(run_dir)):
+            process.kill()
+        time.sleep(0.001)
+    process.communicate()
+    return any(name.startswith("unfinished-") for name in states(run_dir))
 
 
 def contents(run_dir):
@@ -69,16 +80,16 @@ def contents(run_dir):
     return {str(path.relative_to(run_dir)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize(("source", "kills"), [("folder", 2), ("shards", 1)])
-def test_killed_runs_end_with_the_same_bytes(source, kills, photographs, tmp_path):
+@pytest.mark.parametrize("source", ["folder", "shards"])
+def test_killed_runs_end_with_the_same_bytes(source, photographs, tmp_path):
     data = photographs
     if source == "shards":
         data = tmp_path / "shards"
         prepare(photographs, data)
     finish(data, tmp_path / "whole")
-    rng = random.Random(source)
-    for _ in range(kills):
-        kill_somewhere(data, tmp_path / "killed", rng)
+    # A write that was over in the moment of the kill is no torn one: again, a few times at most.
+    assert any(kill_while_writing(data, tmp_path / "killed") for _ in range(4))
+    kill_anywhere(data, tmp_path / "killed")
     output = finish(data, tmp_path / "killed")
     assert "resuming from" in output or "finished" in output
     whole, killed = contents(tmp_path / "whole"), contents(tmp_path / "killed")

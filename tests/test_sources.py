@@ -132,6 +132,15 @@ def test_kaggle_start_skips(kaggle):
     assert not np.array_equal(passes[0], passes[1])
 
 
+def test_grey_kaggle_records_are_dropped(kaggle, photographs):
+    names = sorted(path.name for path in photographs.iterdir())
+    source = open_source(kaggle, drop_grey=True)
+    assert source.chosen.tolist() == [i for i in range(9) if names[i] != "cameraman.jpg"]
+    assert source.summary() == "9 photographs (Kaggle arrays, 8-bit Lab), 1 left out as grey"
+    assert len(elements(source)) == 8
+    assert source.side("train", 0.3).count + source.side("validation", 0.3).count == 8
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -335,6 +344,21 @@ def test_tfds(tfds_name):
     assert elements(source, repeat=True, start=9, count=5) == shuffled[9:]
     decoded = pictures(photo_dataset(source, image_size=SIDE, batch_size=7, augment=False))
     assert len(decoded) == 7
+
+
+def test_grey_tfds_records_are_dropped(tfds_name, cache_dir):
+    everything = elements(open_source(tfds_name), shuffle=False)
+    source = open_source(tfds_name, drop_grey=True)
+    assert source.summary() == f"7 photographs ({tfds_name}), 1 left out as grey"
+    kept = elements(source, shuffle=False)
+    assert len(kept) == 6
+    assert set(kept) < set(everything)
+    # The cached answer is taken the next time.
+    (cached,) = cache_dir.iterdir()
+    content = json.loads(cached.read_text())
+    content["files"]["chroma"] = [0.0] + [9.0] * 6
+    cached.write_text(json.dumps(content))
+    assert open_source(tfds_name, drop_grey=True).chosen.tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_tfds_that_is_not_there(tfds_name):

@@ -98,7 +98,8 @@ def test_metrics_of_a_run(run):
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     losses = {"g_loss", "g_adv", "g_l1", "d_loss"}
     assert set(rows[0]) == {"epoch", *losses} | {
-        f"val_{name}" for name in ("g_l1", "psnr", "auc", "colour_ratio")
+        f"val_{name}"
+        for name in ("g_l1", "psnr", "ssim", "delta_e", "auc", "colourfulness", "colour_ratio")
     }
     # L1 alone, and then the discriminator joins.
     assert [float(row["d_loss"]) > 0 for row in rows] == [False, True, True]
