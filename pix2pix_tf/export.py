@@ -213,9 +213,7 @@ def _check(session, task):
     found = {"photographs": len(photographs)}
     if colours:
         L = np.stack([network_input(p, task.image_size) for p in photographs])
-        ab = session.run("predict_ab", lightness=(L + 1.0) * color.L_SCALE)[
-            "ab"
-        ]
+        ab = session.run("predict_ab", lightness=(L + 1.0) * color.L_SCALE)["ab"]
         error = float(np.abs(ab / color.AB_SCALE - predict(L)).max())
         found["ab_error"] = error
         if not error <= _AB_TOLERANCE:

@@ -47,12 +47,12 @@ def read_header(data, most_pixels):
     reader = _Reader(data)
     kind = tf.case(
         [
-            (reader.equals(0, b"\xff\xd8\xff"), lambda: JPEG),
-            (reader.equals(0, b"\x89PNG\r\n\x1a\n"), lambda: PNG),
-            (tf.logical_and(reader.equals(0, b"RIFF"), reader.equals(8, b"WEBP")), lambda: WEBP),
-            (reader.equals(0, b"BM"), lambda: BMP),
+            (reader.equals(0, b"\xff\xd8\xff"), lambda: tf.constant(JPEG)),
+            (reader.equals(0, b"\x89PNG\r\n\x1a\n"), lambda: tf.constant(PNG)),
+            (reader.equals(0, b"RIFF") & reader.equals(8, b"WEBP"), lambda: tf.constant(WEBP)),
+            (reader.equals(0, b"BM"), lambda: tf.constant(BMP)),
         ],
-        default=lambda: UNKNOWN,
+        default=lambda: tf.constant(UNKNOWN),
     )
     # Each gives (width, height, first byte of EXIF's TIFF part or -1, problem), int64 and string.
     readers = [_unknown, _jpeg, _png, _webp, _bmp]
@@ -78,7 +78,9 @@ def read_header(data, most_pixels):
         "format": kind,
         "width": tf.cast(tf.minimum(width, 2**31 - 1), tf.int32),
         "height": tf.cast(tf.minimum(height, 2**31 - 1), tf.int32),
-        "orientation": tf.cond(exif >= 0, lambda: _orientation(reader, exif), lambda: 1),
+        "orientation": tf.cond(
+            exif >= 0, lambda: _orientation(reader, exif), lambda: tf.constant(1)
+        ),
         "problem": problem,
     }
 
@@ -226,7 +228,7 @@ def _bmp(reader):
 
 def _look_through(reader, start, step, searching, results):
     """Runs `step(position, …)` from segment to segment while within the file and searching."""
-    state = [tf.constant(start, tf.int64), *[tf.constant(-1, tf.int64)] * results]
+    state = (tf.constant(start, tf.int64), *[tf.constant(-1, tf.int64)] * results)
     return tf.while_loop(
         lambda position, *found: (position < reader.size) & searching(position, *found),
         step,

@@ -121,12 +121,12 @@ def signatures(task, most_pixels):
         return {"image_bytes": painted, "status": status}
 
     def arrays(images):
-        _check_size(images, most_pixels)
+        images = _sized(images, most_pixels)
         small = task.run(_each(images, task.squeeze, tf.float32))
         return {"images": _each((images, small), lambda pair: task.merge(*pair), tf.uint8)}
 
     def predict_ab(lightness):
-        _check_size(lightness, most_pixels)
+        lightness = _sized(lightness, most_pixels)
         _check(
             tf.reduce_all((lightness >= -0.1) & (lightness <= 100.1)),  # with room for rounding
             "lightness must be L* from 0 to 100; received values outside of it or no numbers",
@@ -228,15 +228,16 @@ def _check(condition, words):
     tf.debugging.Assert(condition, [words])
 
 
-def _check_size(pictures, most_pixels):
+def _sized(pictures, most_pixels):
+    """The pictures themselves, after a look at their shape."""
     shape = tf.shape(pictures, tf.int64)
-    _check(
-        tf.reduce_all(shape > 0) & (shape[1] * shape[2] <= most_pixels),
-        tf.strings.format(
-            f"expected at least one picture of 1 to {most_pixels} pixels each; received shape {{}}",
-            shape,
-        ),
+    words = tf.strings.format(
+        f"expected at least one picture of 1 to {most_pixels} pixels each; received shape {{}}",
+        shape,
     )
+    fine = tf.reduce_all(shape > 0) & (shape[1] * shape[2] <= most_pixels)
+    with tf.control_dependencies([tf.debugging.Assert(fine, [words])]):
+        return tf.identity(pictures)
 
 
 def _png(rgb, image, index):
