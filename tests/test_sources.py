@@ -338,6 +338,10 @@ def test_tfds(tfds_name):
     assert isinstance(source, TFDSSource)
     assert source.count == 7
     assert open_source(f"{tfds_name}:test").count == 2
+    assert open_source(f"{tfds_name}:1.0.0").count == 7
+    assert open_source(f"{tfds_name}:1.0.0:test").count == 2
+    assert open_source(f"{tfds_name}:train[:3]").count == 3
+    assert open_source(f"{tfds_name}:train[4:]+test[:1]").count == 4
     in_order = elements(source, shuffle=False)
     shuffled = elements(source, repeat=True, count=14)
     assert sorted(shuffled[:7]) == sorted(shuffled[7:]) == sorted(in_order)
