@@ -284,6 +284,14 @@ def test_prepare_resumes_names_bad_files_and_refuses_others(photographs, tmp_pat
         prepare(source, source)
 
 
+def test_prepare_is_not_resumed_with_shards_of_another_size(photographs, tmp_path):
+    """The first of nine shards of one photograph is not the one shard of all nine."""
+    assert len(prepare(photographs, tmp_path, shard_megabytes=0)["shards"]) == 9
+    with pytest.raises(ValueError, match="begun with shards of 0 megabytes; received 128"):
+        prepare(photographs, tmp_path)
+    assert open_source(tmp_path).count == 9
+
+
 def test_a_damaged_manifest_or_shard_is_named(shards, tmp_path):
     import shutil
 
