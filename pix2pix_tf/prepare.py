@@ -35,7 +35,7 @@ def prepare(source, out_dir, shard_megabytes=128):
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
-        ValueError: if `out_dir` holds shards of another source.
+        ValueError: if `out_dir` holds shards of another source or of another size.
     """
     out_dir = Path(out_dir)
     found = find_photographs(source)
@@ -43,9 +43,10 @@ def prepare(source, out_dir, shard_megabytes=128):
     listing = hashlib.sha256(
         json.dumps([[str(item.name), _size(item.path)] for item in found]).encode()
     ).hexdigest()
-    _check_resumable(out_dir, listing)
+    made_of = {"listing": listing, "shard_megabytes": shard_megabytes}
+    _check_resumable(out_dir, made_of)
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_atomically(out_dir / "source.json", json.dumps({"listing": listing}).encode())
+    write_atomically(out_dir / "source.json", json.dumps(made_of).encode())
 
     shards = []
     total = len(found)
@@ -93,17 +94,24 @@ def _size(path):
         return 0
 
 
-def _check_resumable(out_dir, listing):
+def _check_resumable(out_dir, made_of):
     try:
-        before = json.loads((out_dir / "source.json").read_text(encoding="utf-8"))["listing"]
+        before = json.loads((out_dir / "source.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         if out_dir.exists() and any(out_dir.iterdir()):
             raise ValueError(f"{out_dir} is not empty; give another output folder.") from None
         return
-    if before != listing:
+    if before["listing"] != made_of["listing"]:
         raise ValueError(
             f"{out_dir} holds shards of other photographs, or files were added, changed or removed "
             "since; give another output folder."
+        )
+    # A shard is known by its number: of another size, it would hold other photographs.
+    megabytes = before.get("shard_megabytes", made_of["shard_megabytes"])
+    if megabytes != made_of["shard_megabytes"]:
+        raise ValueError(
+            f"{out_dir} was begun with shards of {megabytes} megabytes; received "
+            f"{made_of['shard_megabytes']}. Give the same size, or another output folder."
         )
 
 

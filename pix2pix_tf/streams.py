@@ -292,7 +292,9 @@ class TFDSSource(Stream):
         import tensorflow_datasets as tfds
 
         spec = name.removeprefix("tfds:")
-        dataset, _, split = spec.rpartition(":")
+        before, bracket, within = spec.partition("[")  # a slice has colons of its own
+        dataset, _, split = before.rpartition(":")
+        split += bracket + within
         if not dataset or split.replace(".", "").isdigit():  # NAME alone, or NAME:1.0.0
             dataset, split = spec, "train"
         try:

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import termios
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -32,14 +33,14 @@ from pix2pix_tf.models import patchgan_discriminator, unet_generator
 from pix2pix_tf.pix2pix import Pix2Pix
 
 
-def painter(bias=0.0, side=4):
+def painter(bias=0.0, side=4, ema=None):
     """A compiled model whose generator paints one colour: 1 × 1 convolutions, quick to build."""
     L = keras.Input((side, side, 1))
     generator = keras.Model(L, keras.layers.Conv2D(2, 1, kernel_initializer="zeros")(L))
     ab = keras.Input((side, side, 2))
     pair = keras.layers.Concatenate()([L, ab])
     discriminator = keras.Model([L, ab], keras.layers.Conv2D(1, 1)(pair))
-    model = Pix2Pix(generator, discriminator)
+    model = Pix2Pix(generator, discriminator, ema)
     model.compile(run_eagerly=True)
     paint(model, bias)
     return model
@@ -105,13 +106,15 @@ def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
 # Records.
 
 
-def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+@pytest.mark.parametrize("network", ["generator", "discriminator", "ema_generator"])
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path, network):
     """The loss of a step may be finite, and its update not."""
-    model = painter()
+    model = painter(ema=0.9)
     checkpoint = ResumableCheckpoint(tmp_path, model, steps_per_epoch=9)
     checkpoint.save()
     model.step.assign(1)
-    paint(model, np.nan)
+    bias = getattr(model, network).layers[-1].bias
+    bias.assign(np.full(bias.shape, np.nan))
     with pytest.raises(NonFiniteLossError, match=r"bias became NaN or infinite at step 1"):
         checkpoint.save()
     assert [path.name for path in checkpoint.states()] == ["step-00000000"]
@@ -244,6 +247,19 @@ def test_states_within_an_epoch(tmp_path):
     assert names(seldom) == []
 
 
+def test_the_state_of_an_epochs_end_comes_after_all_else(tmp_path):
+    """However late it is: it must not lack the row, the sheet and the best of that epoch."""
+    model, seen = painter(), []
+    checkpoint = ResumableCheckpoint(tmp_path, model, steps_per_epoch=3, keep=9, minutes=0.0)
+
+    class Before(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(names(checkpoint))
+
+    fit(model, 3, [Before(), checkpoint])
+    assert seen == [["step-00000001", "step-00000002"]]
+
+
 def whole(seed):
     """A model with everything that has a state: dropout, moving average, loss scale, slots."""
     keras.utils.set_random_seed(seed)
@@ -307,12 +323,57 @@ def test_a_state_of_another_network_is_not_taken(tmp_path):
         ResumableCheckpoint(tmp_path, painter(), 2).restore()
 
 
+def test_a_state_that_lacks_something_is_not_taken(tmp_path):
+    ResumableCheckpoint(tmp_path, painter(), 2).save()
+    with pytest.raises(ValueError, match="can be restored"):
+        ResumableCheckpoint(tmp_path, painter(), 2, best=tf.Variable(0.0)).restore()
+
+
 def test_what_a_killed_run_was_writing_is_swept_away(tmp_path):
     (tmp_path / "unfinished-step-00000007").mkdir()
     checkpoint = ResumableCheckpoint(tmp_path, painter(), 2)
     assert checkpoint.restore() is None
     checkpoint.save()
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+
+
+def test_a_state_has_its_name_when_it_is_whole(tmp_path, monkeypatch):
+    checkpoint = ResumableCheckpoint(tmp_path, painter(), 2)
+
+    def killed(path):
+        Path(f"{path}.index").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.checkpoint, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save()
+    assert [path.name for path in tmp_path.iterdir()] == ["unfinished-step-00000000"]
+    assert checkpoint.restore() is None
+    monkeypatch.undo()
+    checkpoint.save()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+    assert checkpoint.restore() == tmp_path / "step-00000000"
+
+
+def test_a_state_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: flushed.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    ResumableCheckpoint(tmp_path, painter(), 2).save()
+    written = sorted((tmp_path / "step-00000000").iterdir())
+    assert len(written) == 2
+    assert sorted(flushed) == [
+        str(tmp_path / f"unfinished-step-00000000/{p.name}") for p in written
+    ]
+
+
+def test_a_state_that_is_there_is_not_written_again(tmp_path):
+    checkpoint = ResumableCheckpoint(tmp_path, painter(), 2)
+    checkpoint.save()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    checkpoint.save()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_a_full_disk_leaves_the_states_before(tmp_path):

@@ -85,11 +85,30 @@ def test_intervals_narrow_with_the_root_of_the_count():
     assert width(100) == pytest.approx(2 * 1.96 / 10, rel=0.25)
 
 
+def test_generators_are_judged_by_the_same_resamples():
+    """What is the same for every photograph has an interval of no width."""
+    truth = np.random.default_rng(0).uniform(20, 60, 50)
+    scores = {"more": {"colourfulness": truth + 3}, "double": {"colourfulness": truth * 2}}
+    summary = summarise({"truth_colourfulness": truth, "scores": scores})
+    more, double = summary["more"], summary["double"]
+    assert list(more["colourfulness_gap"].values()) == pytest.approx([3, 3, 3])
+    assert list(double["colourfulness_ratio"].values()) == pytest.approx([2, 2, 2])
+    other = summarise({"truth_colourfulness": truth, "scores": scores}, seed=1)
+    assert other["more"]["colourfulness"]["low"] != more["colourfulness"]["low"]
+    assert summarise({"truth_colourfulness": truth, "scores": scores}) == summary
+    for bound in ("mean", "low", "high"):
+        of_truth = more["colourfulness"][bound] - 3
+        assert double["colourfulness"][bound] == pytest.approx(2 * of_truth)
+
+
 def test_centre_crop():
     rgb = np.zeros((256, 512, 3), np.uint8)
     rgb[:, 128:384] = 255
     assert centre_crop(rgb).shape == (256, 256, 3)
     assert centre_crop(rgb).min() == 255
+    assert centre_crop(rgb.transpose(1, 0, 2)).min() == 255
+    # 49 · (256 / 49) is a hair under 256: no black row is added.
+    assert centre_crop(np.full((49, 60, 3), 255, np.uint8)).min() == 255
     assert centre_crop(np.zeros((1, 1, 3), np.uint8)).shape == (256, 256, 3)
     assert centre_crop(np.zeros((3000, 40, 3), np.uint8)).shape == (256, 256, 3)
 

@@ -109,6 +109,13 @@ def test_saving_leaves_nothing_else(generator, tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == ["generator.keras"]
 
 
+def test_a_generator_is_replaced_and_not_written_over(generator, tmp_path):
+    (tmp_path / "generator.keras").write_bytes(b"old")
+    with (tmp_path / "generator.keras").open("rb") as reader:
+        save_generator(generator, tmp_path / "generator.keras", 32)
+        assert reader.read() == b"old"
+
+
 # Finding.
 
 

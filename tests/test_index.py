@@ -1,11 +1,14 @@
 """The index: what each file is, remembered between runs."""
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf import index as index_module
 from pix2pix_tf.index import GREY_CHROMA, index_photographs
 from pix2pix_tf.photographs import ORIENTATION_TAG, PhotographError
 
@@ -115,6 +118,20 @@ def test_nothing_readable_is_an_error(tmp_path):
         index_photographs(tmp_path)
 
 
+def test_whatever_a_parser_stumbles_over_is_of_one_file(folder, monkeypatch):
+    stumbles, plain = (folder / "b.png").read_bytes(), index_module.open_image
+
+    def open_image(data):
+        if data == stumbles:
+            raise IndexError("out of range")
+        return plain(data)
+
+    monkeypatch.setattr(index_module, "open_image", open_image)
+    index = index_photographs(folder)
+    assert list(by_name(index)) == ["a.jpg", "grey.png"]
+    assert index.errors == [(str(folder / "b.png"), "damaged: IndexError out of range")]
+
+
 def test_png_whose_pixels_are_damaged_is_named(folder):
     """Pillow would show half a picture, TensorFlow would end the training."""
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
@@ -160,6 +177,20 @@ def test_changed_and_new_files_are_read(folder, drawing):
     assert after["b.png"] == before["b.png"]
 
 
+def test_a_file_is_known_by_its_size_and_its_time(folder, drawing):
+    """Each alone tells that it is another: a copy keeps the time, a bitmap the size."""
+    path = folder / "c.bmp"
+    Image.fromarray(drawing).save(path)
+    digests, before = [by_name(index_photographs(folder))["c.bmp"].digest], path.stat()
+    Image.fromarray(drawing[:16]).save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    digests.append(by_name(index_photographs(folder))["c.bmp"].digest)
+    Image.fromarray(drawing[16:]).save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+    digests.append(by_name(index_photographs(folder))["c.bmp"].digest)
+    assert len(set(digests)) == 3
+
+
 def test_a_file_that_appears_is_no_longer_missing(tmp_path, drawing):
     (tmp_path / "list.txt").write_text("a.png\nb.png\n")
     Image.fromarray(drawing).save(tmp_path / "a.png")
@@ -180,6 +211,17 @@ def test_a_damaged_cache_is_made_anew(folder, cache_dir, content):
     assert cache.read_text() == whole
 
 
+def test_a_cache_of_another_version_is_not_believed(folder, cache_dir):
+    first = index_photographs(folder)
+    (cache,) = cache_dir.glob("*.json")
+    content = json.loads(cache.read_text())
+    content["version"] -= 1
+    for answer in content["files"].values():
+        answer["chroma"] = 99.0
+    cache.write_text(json.dumps(content))
+    assert index_photographs(folder).entries == first.entries
+
+
 def test_without_a_place_for_the_cache_the_index_is_still_made(
     folder, tmp_path, monkeypatch, capsys
 ):
@@ -187,6 +229,25 @@ def test_without_a_place_for_the_cache_the_index_is_still_made(
     monkeypatch.setenv("PIX2PIX_TF_CACHE", str(tmp_path / "a file" / "cache"))
     assert len(index_photographs(folder).entries) == 3
     assert "index not cached" in capsys.readouterr().err
+
+
+def test_an_interrupted_pass_goes_on_from_there(folder, monkeypatch):
+    plain = index_module._examine
+
+    def interrupted(path):
+        if path.name == "grey.png":
+            raise KeyboardInterrupt
+        return plain(path)
+
+    monkeypatch.setattr(index_module, "_examine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index_photographs(folder)
+    examined = []
+    monkeypatch.setattr(
+        index_module, "_examine", lambda path: examined.append(path.name) or plain(path)
+    )
+    assert len(index_photographs(folder).entries) == 3
+    assert examined == ["grey.png"]
 
 
 def test_no_cache_on_request(folder, cache_dir):
@@ -207,4 +268,15 @@ def test_errors_that_may_pass_are_not_cached(folder):
     (folder / "later.jpg").symlink_to(folder / "there")
     assert len(index_photographs(folder).errors) == 1
     (folder / "there").write_bytes((folder / "a.jpg").read_bytes())
+    assert index_photographs(folder).errors == []
+
+
+def test_a_file_that_may_not_be_read_is_tried_again(folder, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refused)
+        with pytest.raises(PhotographError, match="none of the 3"):
+            index_photographs(folder)
     assert index_photographs(folder).errors == []

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pix2pix_tf.cli import main
 from pix2pix_tf.data import photo_dataset
+from pix2pix_tf.photographs import ORIENTATION_TAG, PhotographError
 from pix2pix_tf.sources import open_source
 from pix2pix_tf.translator import Translator
 
@@ -59,6 +60,40 @@ def test_what_cannot_be_halved_is_named(tmp_path):
         open_source(f"pairs:{tmp_path}")
     with pytest.raises(ValueError, match="AtoB or BtoA"):
         open_source(f"pairs:{tmp_path}", direction="ab")
+
+
+def test_the_width_is_that_of_the_upright_pair(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6  # lies on its side
+    Image.new("RGB", (41, 20)).save(tmp_path / "a.jpg", exif=exif)
+    assert open_source(f"pairs:{tmp_path}").count == 1
+    Image.new("RGB", (20, 41)).save(tmp_path / "odd.jpg", exif=exif)
+    with pytest.raises(ValueError, match=r"odd.jpg: .* received 41 pixels"):
+        open_source(f"pairs:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "test"])
+def test_the_validation_side_is_checked_too(tmp_path, name):
+    for folder, width in (("train", 40), (name, 41)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (width, 20)).save(tmp_path / folder / "a.png")
+    source = open_source(f"pairs:{tmp_path}")
+    with pytest.raises(ValueError, match=rf"{name}/a.png: .* received 41 pixels"):
+        source.side("validation", 0.5)
+    (tmp_path / name / "a.png").write_bytes(b"")
+    Image.new("RGB", (40, 20)).save(tmp_path / name / "b.png")
+    assert source.side("validation", 0.5).count == 1
+    strict = open_source(f"pairs:{tmp_path}", strict=True)
+    with pytest.raises(PhotographError, match=r"a.png: .*strict"):
+        strict.side("validation", 0.5)
+
+
+def test_halves_of_a_pair_that_is_decoded_smaller(tmp_path):
+    """1026 pixels at an eighth are 129: the odd one is cut."""
+    Image.new("RGB", (1026, 512), "teal").save(tmp_path / "a.jpg")
+    dataset = photo_dataset(open_source(f"pairs:{tmp_path}"), image_size=SIDE, augment=False)
+    inputs, targets = next(iter(dataset))
+    np.testing.assert_allclose(inputs, targets, atol=1e-5)
 
 
 def test_fit_translate_resume(pairs, tmp_path, capsys):

@@ -16,6 +16,7 @@ from PIL import Image
 from pix2pix_tf import models
 from pix2pix_tf.callbacks import NonFiniteLossError, Progress
 from pix2pix_tf.config import make_config, read_config
+from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
 from pix2pix_tf.training import LinearDecay, build_model, train
 
@@ -141,6 +142,16 @@ def test_the_generator_of_a_run_is_the_moving_average(run):
     assert not np.array_equal(saved, means["generator"])
 
 
+def test_a_state_holds_all_that_goes_on(run):
+    _, folder, _ = run
+    state = tf.train.load_checkpoint(str(folder / "checkpoints" / "step-00000012" / "state"))
+    parts = {key.split("/")[0] for key in state.get_variable_to_shape_map()}
+    assert parts >= {"generator", "discriminator", "ema_generator", "metrics"}
+    assert parts >= {"generator_optimizer", "discriminator_optimizer"}
+    assert state.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 12
+    assert state.get_tensor("best/.ATTRIBUTES/VARIABLE_VALUE") == 2  # the last epoch, from 0
+
+
 def test_tensorboard_shows_scalars_and_sheets(run):
     _, folder, _ = run
     tags = {}
@@ -212,6 +223,31 @@ def test_an_interrupted_run_ends_like_one_that_was_not(run, tiny, tmp_path, sign
     assert os.listdir(folder / "sheets") == os.listdir(whole / "sheets")
 
 
+def test_a_seed_rules_order_and_operations(tiny, photographs, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic")
+    )
+    monkeypatch.setattr(
+        "pix2pix_tf.training._fit", lambda model, batches, *rest: calls.append(batches)
+    )
+    train(tiny(tmp_path / "run", depth=2, epochs=1, seed=5))
+    deterministic, batches = calls
+    assert deterministic == "deterministic"
+    expected = photo_dataset(
+        photographs,
+        image_size=32,
+        batch_size=2,
+        split="train",
+        validation_fraction=0.3,
+        repeat=True,
+        start=6,
+        seed=5,
+    )
+    for ours, theirs in zip(next(iter(batches(3))), next(iter(expected)), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
 def test_epochs_may_be_raised_and_a_loss_that_is_no_number_leaves_the_last_state(
     tiny, tmp_path, capsys
 ):
@@ -250,16 +286,31 @@ def test_changed_settings_are_named(run):
 def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
     (tmp_path / "holiday.jpg").write_text("mine")
     with pytest.raises(ValueError, match="exists and is not a training run"):
-        train(tiny(tmp_path))
+        train(tiny(tmp_path, epochs=1))
     assert os.listdir(tmp_path) == ["holiday.jpg"]
     with pytest.raises(ValueError, match="exists and is not a training run"):
-        train(tiny(tmp_path / "holiday.jpg"))
+        train(tiny(tmp_path / "holiday.jpg", epochs=1))
 
 
 def test_one_photograph_is_too_few(tiny, photographs, tmp_path):
     with pytest.raises(ValueError, match=r"1 photographs cannot be split.*or --val-data"):
         train(tiny(tmp_path / "run", data=photographs / "cat.jpg"))
     assert not (tmp_path / "run").exists()
+
+
+def test_photographs_are_not_judged_by_pairs(tiny, photographs, tmp_path):
+    config = tiny(tmp_path / "run", val_data=f"pairs:{photographs / 'cat.jpg'}")
+    with pytest.raises(ValueError, match="must both be photographs or both be pairs"):
+        train(config, dry_run=True)
+
+
+def test_what_a_source_warns_of_is_said(tiny, tmp_path, capsys):
+    (tmp_path / "l").mkdir()
+    (tmp_path / "ab").mkdir()
+    np.save(tmp_path / "l" / "gray_scale.npy", np.full((2, 224, 224), 50, np.uint8))
+    np.save(tmp_path / "ab" / "ab1.npy", np.full((2, 224, 224, 2), 128, np.uint8))
+    train(tiny(tmp_path / "run", data=tmp_path, depth=2), dry_run=True)
+    assert "warning: no lightness is above 50: this looks like" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("steps", "use"), [(3, 2), (1, 2), (7, 6)])
