@@ -84,7 +84,8 @@ def three_channels(image):
     alpha = tf.where(has_alpha, values[..., -1:] / 255.0, 1.0)
     values = values[..., : channels - tf.cast(has_alpha, tf.int32)]
     values = tf.repeat(values, tf.where(channels < 3, 3, 1), axis=-1)
-    return tf.cast(tf.round(values * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
+    values = tf.cast(tf.round(values * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
+    return tf.ensure_shape(values, (None, None, 3))
 
 
 def upright(image, orientation):

@@ -257,7 +257,7 @@ def _squeezed(image, values_of, side, channels):
 
     # The filter is separable: a strip is narrowed as soon as it is float.
     def narrowed(strip, first):
-        values = values_of(tf.ensure_shape(three_channels(strip), (None, None, 3)))
+        values = values_of(three_channels(strip))
         return _resize(values, (tf.shape(strip)[0], side))
 
     rows = _by_strips(image, narrowed, tf.float32)

@@ -1,7 +1,7 @@
 """Sources that are read from front to back: the Kaggle arrays, TFDS, shards.
 
 Blocks come in an order drawn from (seed, epoch), several in turn, and go through a shuffle buffer
-with a seed of the same. All of it happens in the graph.
+with a seed of the same.
 """
 
 import copy
@@ -20,10 +20,9 @@ from pix2pix_tf.order import block_order, draw, mixed, on_side, passes
 from pix2pix_tf.photographs import PhotographError
 
 MANIFEST = "manifest.json"
-_BUFFER_BYTES = 64 << 20  # of encoded pictures in a shuffle buffer
-_CYCLE = 4  # blocks read in turn
+_CYCLE = 8  # blocks read in turn
 _KAGGLE_SIDE = 224
-_KAGGLE_BLOCK = 64  # records read in one go
+_KAGGLE_BLOCK = 8  # records read in one go
 
 
 class Stream:
@@ -36,6 +35,7 @@ class Stream:
     channels = (1, 2)  # L → ab
     chosen = None  # numbers of the records in use, ascending; None for all
     dropped = 0  # as grey
+    buffer_bytes = 64 << 20  # of records in the shuffle buffer
 
     @property
     def count(self):
@@ -82,7 +82,7 @@ class Stream:
                 # The order must follow from our seed alone. (And a global seed of 0 makes
                 # TensorFlow compare the tensor that `seed` is with a number: an error in a graph.)
                 tf.compat.v1.set_random_seed(1)  # of this pass's graph
-                buffer = max(16, min(self.count, _BUFFER_BYTES // self.record_bytes))
+                buffer = max(16, min(self.count, self.buffer_bytes // self.record_bytes))
                 records = records.shuffle(
                     buffer, seed=mixed(seed, epoch), reshuffle_each_iteration=False
                 )
@@ -123,6 +123,7 @@ class KaggleSource(Stream):
     """
 
     kind = "Kaggle arrays, 8-bit Lab"
+    buffer_bytes = 32 << 20  # the allocator makes twice as much of it
 
     def __init__(self, folder, drop_grey=False):
         folder = Path(folder)
@@ -149,13 +150,11 @@ class KaggleSource(Stream):
             total=len(self.draws), desc="Looking for grey", unit=" photographs", delay=2
         ) as bar:
             for array in self.chroma:
-                with open(array.path, "rb") as file:
-                    file.seek(array.header)
-                    while data := file.read(_KAGGLE_BLOCK * array.record):
-                        ab = np.frombuffer(data, np.uint8).reshape(-1, *array.shape)
-                        ab = ab[:, 2::4, 2::4].astype(np.float32) - 128.0
-                        chroma += list(np.hypot(ab[..., 0], ab[..., 1]).mean(axis=(1, 2)))
-                        bar.update(len(ab))
+                for first in range(0, array.count, _KAGGLE_BLOCK):
+                    ab = array.read(first, min(_KAGGLE_BLOCK, array.count - first))
+                    ab = ab[:, 2::4, 2::4].astype(np.float32) - 128.0
+                    chroma += list(np.hypot(ab[..., 0], ab[..., 1]).mean(axis=(1, 2)))
+                    bar.update(len(ab))
         return chroma
 
     def _implausible(self):
@@ -168,7 +167,7 @@ class KaggleSource(Stream):
                 f"no lightness is above {lightness.max()}: this looks like L* 0…100, not OpenCV's "
                 "0…255; pictures will come out dark"
             )
-        near = np.mean(np.abs(chroma.astype(int) - 128) <= 64)
+        near = np.mean((chroma >= 64) & (chroma <= 192))
         if near < 0.9:
             found.append(
                 f"only {near:.0%} of ab lie within 64 of 128: this looks like signed numbers cast "
@@ -182,12 +181,18 @@ class KaggleSource(Stream):
 
         def read(block):
             first, size, file, begin = tf.unstack(table[block])
-            lightness = _npy_records([self.lightness], tf.constant(0, tf.int64), first, size)
-            chroma = _npy_records(self.chroma, file, begin, size)
-            numbers = tf.data.Dataset.range(first, first + size)
-            return tf.data.Dataset.zip(numbers, tf.data.Dataset.zip(lightness, chroma))
+            # FixedLengthRecordDataset reads all that stands before its first record: up to 1 GB
+            # for every block. A seek costs nothing.
+            arrays = tf.numpy_function(
+                self._read, [first, size, file, begin], (tf.uint8, tf.uint8), stateful=False
+            )
+            numbers = tf.range(first, first + size)
+            return tf.data.Dataset.from_tensor_slices((numbers, tuple(arrays)))
 
         return _in_turn(block_order(len(blocks), epoch, seed, shuffle), read, shuffle)
+
+    def _read(self, first, size, file, begin):
+        return self.lightness.read(first, size), self.chroma[file].read(begin, size)
 
     def _blocks(self):
         """Runs of the records in use: (first record, how many, file of ab, first record in it)."""
@@ -203,9 +208,7 @@ class KaggleSource(Stream):
             first += array.count
 
     def decode(self, record, side):
-        lightness, chroma = (
-            tf.cast(tf.io.decode_raw(part, tf.uint8), tf.float32) for part in record
-        )
+        lightness, chroma = (tf.cast(part, tf.float32) for part in record)
         lightness = tf.reshape(lightness, (_KAGGLE_SIDE, _KAGGLE_SIDE, 1)) * (100.0 / 255.0)
         chroma = tf.reshape(chroma, (_KAGGLE_SIDE, _KAGGLE_SIDE, 2)) - 128.0
         return color.lab_to_rgb(tf.concat([lightness, chroma], axis=-1)) * 255.0
@@ -224,12 +227,16 @@ class _Npy:
     def record(self):
         return int(np.prod(self.shape))
 
+    def read(self, first, count):
+        """Records, uint8 (count, *shape)."""
+        count, offset = int(count), self.header + int(first) * self.record
+        data = np.fromfile(self.path, np.uint8, count * self.record, offset=offset)
+        return data.reshape(count, *self.shape)
+
     def sample(self, count=64):
         """Some records, spread over the file."""
-        data = np.memmap(
-            self.path, np.uint8, "r", offset=self.header, shape=(self.count, *self.shape)
-        )
-        return np.array(data[:: max(1, self.count // count)][:count])
+        step = max(1, self.count // count)
+        return np.concatenate([self.read(i, 1) for i in range(0, self.count, step)][:count])
 
 
 def _npy(path, shape):
@@ -259,20 +266,6 @@ def _npy(path, shape):
             "Download it again."
         )
     return _Npy(str(path), header, received[0], shape)
-
-
-def _npy_records(files, file, first, count):
-    """Dataset of `count` raw records from record `first` of one of several files."""
-    paths = path_strings([f.path for f in files])
-    headers = tf.constant([f.header for f in files], tf.int64)
-    counts = tf.constant([f.count for f in files], tf.int64)
-    record = files[0].record
-    return tf.data.FixedLengthRecordDataset(
-        paths[file],
-        record,
-        header_bytes=headers[file] + first * record,
-        footer_bytes=(counts[file] - first - count) * record,
-    )
 
 
 class TFDSSource(Stream):

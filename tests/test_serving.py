@@ -63,7 +63,7 @@ def test_geometry_is_the_colorizers(monkeypatch, size, strip_pixels):
     monkeypatch.setattr(serving, "STRIP_PIXELS", strip_pixels)
     image = photograph(*size)
     L = color.scale_l(COLOURING.squeeze(tf.constant(image)).numpy())
-    assert L == pytest.approx(network_input(image, SIDE), abs=2e-6)
+    assert pytest.approx(network_input(image, SIDE), abs=2e-6) == L
     ab = np.random.default_rng(1).uniform(-0.5, 0.5, (SIDE, SIDE, 2)).astype(np.float32)
     ours = COLOURING.merge(tf.constant(image), tf.constant(ab * color.AB_SCALE)).numpy()
     difference = np.abs(ours.astype(int) - merge(image, ab))

@@ -284,7 +284,7 @@ def test_other_encodings_of_lab_are_warned_of(photographs_224, tmp_path):
 
 
 def test_the_source_adds_little_memory(tmp_path):
-    """Arrays of 225 MB (sparse files) are read to the end within 150 MB."""
+    """Arrays of 225 MB (sparse files) are opened and read to the end within 200 MB."""
     folder = tmp_path / "data"
     (folder / "l").mkdir(parents=True)
     (folder / "ab").mkdir()
@@ -300,10 +300,9 @@ from pix2pix_tf.sources import open_source
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 import tensorflow as tf
-source = open_source({str(folder)!r})
-samples = source.samples(True, False, 0, 0)
-next(iter(samples.take(1)))
+tf.constant(1)
 before = peak()
+samples = open_source({str(folder)!r}).samples(True, False, 0, 0)
 assert sum(1 for _ in samples) == {count}
 print(peak() - before)
 """
@@ -311,7 +310,7 @@ print(peak() - before)
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split()[-1]) < 150
+    assert float(done.stdout.split()[-1]) < 200
 
 
 # Shards.
@@ -561,6 +560,8 @@ def test_tfds(tfds_name):
     assert elements(source, repeat=True, count=14, seed=1) != shuffled
     decoded = pictures(photo_dataset(source, image_size=SIDE, batch_size=7, augment=False))
     assert len(decoded) == 7
+    training = photo_dataset(source, image_size=SIDE, batch_size=7, augment=True)
+    assert [tuple(L.shape) for L, _ in training] == [(7, SIDE, SIDE, 1)]
 
 
 def test_grey_tfds_records_are_dropped(tfds_name, cache_dir):
