@@ -81,11 +81,9 @@ class Translator:
             ]
         )
         outputs = np.asarray(self.predict(squares / 127.5 - 1.0), np.float32)
+        small = np.round(np.clip(outputs + 1.0, 0.0, 2.0) * 127.5)
         return [
-            cv2.resize(
-                np.round(np.clip(output + 1.0, 0.0, 2.0) * 127.5).astype(np.uint8),
-                image.shape[1::-1],
-                interpolation=cv2.INTER_LINEAR,
-            )
-            for image, output in zip(images, outputs, strict=True)
+            # As floats: OpenCV interpolates bytes with weights of a few bits.
+            np.round(cv2.resize(picture, image.shape[1::-1])).astype(np.uint8)
+            for image, picture in zip(images, small, strict=True)
         ]
