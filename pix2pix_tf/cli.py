@@ -349,6 +349,9 @@ def _add_export(commands):
 
 
 def _export(options):
+    from pix2pix_tf.generators import find_generator
+
+    find_generator(options.generator)  # before TensorFlow takes its seconds
     _import_tensorflow()
     return {"saved_model": _export_saved_model, "keras": _export_keras}[options.format](options)
 
@@ -356,7 +359,7 @@ def _export(options):
 def _export_saved_model(options):
     from pix2pix_tf.export import export_saved_model
 
-    print("exporting, and comparing with the Keras model …", file=sys.stderr)
+    print("exporting, and comparing with the Keras model …", flush=True)
     folder, report = export_saved_model(options.generator, options.output, options.max_megapixels)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     check = report["check"]

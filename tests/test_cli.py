@@ -160,7 +160,7 @@ def test_fit_then_colorize_with_the_run_then_resume(tmp_path, capsys):
 
 
 def test_export_halves_the_file(generator, tmp_path, capsys):
-    assert main(["export", str(generator), "-o", str(tmp_path)]) == 0
+    assert main(["export", str(generator), "--format", "keras", "-o", str(tmp_path)]) == 0
     assert "image size 32" in capsys.readouterr().out
     sizes = [path.stat().st_size for path in (tmp_path / "generator.keras", generator)]
     assert sizes[0] < 0.6 * sizes[1]
