@@ -36,7 +36,7 @@ def main(arguments=None):
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
-    except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
+    except (ValueError, ArithmeticError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("PIX2PIX_TF_TRACEBACK"):
             raise
         print(f"pix2pix-tf: {error}", file=sys.stderr)
@@ -91,15 +91,26 @@ def _add_colorize(commands):
     parser.add_argument(
         "-g", "--generator", default="photos-v1", help=f"{_GENERATOR_HELP} (default: %(default)s)"
     )
+    parser.add_argument(
+        "--backend",
+        choices=("auto", "tensorflow", "litert"),
+        default="auto",
+        help="litert starts at once and needs no TensorFlow; auto takes it where the generator has "
+        "a LiteRT file (default: %(default)s)",
+    )
     _add_folder_options(parser)
     parser.set_defaults(run=_colorize)
 
 
 def _colorize(options):
     def load():
-        from pix2pix_tf.colorizer import Colorizer
+        from pix2pix_tf.colorizer import Colorizer, choose_backend
 
-        return Colorizer.load(options.generator)
+        backend, path = choose_backend(options.generator, options.backend)
+        if backend == "tensorflow":
+            _import_tensorflow()
+        with _remarks_held_back():
+            return Colorizer.load(path, backend)
 
     return _process(options, load)
 
@@ -121,6 +132,7 @@ def _add_translate(commands):
 
 def _translate(options):
     def load():
+        _import_tensorflow()
         from pix2pix_tf.translator import Translator
 
         return Translator.load(options.generator)
@@ -157,7 +169,6 @@ def _process(options, load):
         sheet = len(jobs) <= folders.SHEET_INPUTS
     processor = None
     if any(job.status == "planned" for job in jobs):
-        _import_tensorflow()
         processor = load()
 
     counts = dict.fromkeys(("done", "skipped", "failed"), 0)
@@ -277,7 +288,11 @@ def _evaluate(options):
     from pix2pix_tf.colorizer import Colorizer
 
     names = options.generator or ["photos-v1"]
-    outcome = evaluation.evaluate({name: Colorizer.load(name) for name in names}, options.data)
+    colorizers = {
+        name: Colorizer.load(name, "litert" if name.endswith(".tflite") else "tensorflow")
+        for name in names
+    }
+    outcome = evaluation.evaluate(colorizers, options.data)
     summary = evaluation.summarise(outcome, options.seed)
     for path, reason in outcome["errors"]:
         print(f"{path} FAILED: {reason}", file=sys.stderr)
@@ -328,13 +343,14 @@ def _add_export(commands):
         "export",
         help="write a generator for use elsewhere",
         description="Write a generator for use elsewhere. saved_model: the next version of a "
-        "SavedModel for TF Serving, image bytes in and out. keras: a .keras file with float16 "
+        "SavedModel for TF Serving, image bytes in and out. tflite: LiteRT files for phones, "
+        "browsers and machines without TensorFlow. keras: a .keras file with float16 "
         "weights, half as large, that keras.models.load_model opens without this package.",
     )
     parser.add_argument("generator", metavar="GENERATOR", help=_GENERATOR_HELP)
     parser.add_argument(
         "--format",
-        choices=("saved_model", "keras"),
+        choices=("saved_model", "tflite", "keras"),
         default="saved_model",
         help="of the export (default: %(default)s)",
     )
@@ -345,6 +361,11 @@ def _add_export(commands):
         default=25.0,
         help="saved_model: larger pictures are refused (default: %(default)s)",
     )
+    parser.add_argument(
+        "--data",
+        help="tflite: photographs to calibrate network_int8 with and to judge all files by "
+        "(default: the shipped samples)",
+    )
     parser.set_defaults(run=_export)
 
 
@@ -353,7 +374,12 @@ def _export(options):
 
     find_generator(options.generator)  # before TensorFlow takes its seconds
     _import_tensorflow()
-    return {"saved_model": _export_saved_model, "keras": _export_keras}[options.format](options)
+    export = {
+        "saved_model": _export_saved_model,
+        "tflite": _export_tflite,
+        "keras": _export_keras,
+    }[options.format]
+    return export(options)
 
 
 def _export_saved_model(options):
@@ -374,6 +400,22 @@ def _export_saved_model(options):
     return 0
 
 
+def _export_tflite(options):
+    from pix2pix_tf.mobile import export_tflite, table
+
+    if options.data is None:
+        print("no --data: network_int8 is calibrated, and all are judged, on the shipped samples")
+    print("converting, and comparing with the Keras model …", flush=True)
+    report = export_tflite(options.generator, options.output, options.data)
+    print(table(report))
+    print(
+        f"{report['photographs']} photographs; errors in "
+        f"{'ab, Lab units' if report['task'] == 'colorize' else 'levels'}; "
+        f"written to {options.output}"
+    )
+    return 0
+
+
 def _export_keras(options):
     from pix2pix_tf.generators import GENERATOR_FILE, load_generator, save_generator
 
@@ -390,14 +432,21 @@ def _import_tensorflow():
     The remarks (no CUDA found, oneDNN is on) come from C++ before any log level is read.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions too
+    with _remarks_held_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # more remarks, on looking for a GPU
+
+
+@contextlib.contextmanager
+def _remarks_held_back():
+    """Holds back what libraries write to standard error; it is shown if they fail."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as remarks:
         os.dup2(remarks.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()  # more remarks, on looking for a GPU
+            yield
         except BaseException:
             remarks.seek(0)
             os.write(stderr, remarks.read())

@@ -14,10 +14,11 @@ import os
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import color
-from pix2pix_tf.generators import load_generator
+from pix2pix_tf import color, litert
+from pix2pix_tf.generators import find_generator, load_generator
 
 DEFAULT_GENERATOR = "photos-v1"
+BACKENDS = ("auto", "tensorflow", "litert")
 _STRIP_PIXELS = 1 << 18  # full-size colour is made in strips: they stay in the processor's cache
 
 
@@ -44,17 +45,26 @@ class Colorizer:
         self.image_size = image_size
 
     @classmethod
-    def load(cls, generator=DEFAULT_GENERATOR):
+    def load(cls, generator=DEFAULT_GENERATOR, backend="auto"):
         """A Colorizer of a GENERATOR.
 
         Args:
-            generator: a shipped name, a directory that holds generator.keras, or a `.keras` file.
+            generator: a shipped name, a directory that holds generator.keras or the LiteRT file
+                colorizer_dynamic_int8.tflite, or a `.keras` or `.tflite` file.
+            backend: "tensorflow" runs the generator.keras, "litert" the LiteRT file, which starts
+                ten times sooner and needs no TensorFlow; its weights have 8 bits. "auto" takes
+                LiteRT if it is installed and the file is there.
 
         Raises:
             FileNotFoundError: if there is none.
             ValueError: if the file is no generator from one channel (L) to two (ab).
+            ImportError: if what the backend needs is not installed.
         """
-        model, info = load_generator(generator)
+        backend, path = choose_backend(generator, backend)
+        if backend == "litert":
+            network = litert.LiteRTNetwork(path)
+            return cls(network.predict_ab, network.image_size)
+        model, info = load_generator(path)
         channels = (model.input_shape[-1], model.output_shape[-1])
         if channels != (1, 2):
             raise ValueError(
@@ -110,6 +120,38 @@ class Colorizer:
         """
         L = np.stack([network_input(image, self.image_size) for image in images])
         return np.asarray(self.predict_ab(L), np.float32)
+
+
+def choose_backend(generator, backend="auto"):
+    """("litert" or "tensorflow", path of the file) for a GENERATOR, see `Colorizer.load`.
+
+    Neither is loaded.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; received {backend!r}.")
+    file = litert.find_tflite(generator)
+    if backend == "auto":
+        has_file = file is not None and litert.is_installed("ai_edge_litert")
+        backend = "litert" if has_file else "tensorflow"
+        if not has_file and file is not None and not litert.is_installed("tensorflow"):
+            backend = "litert"  # whose message tells the smaller thing to install
+    if backend == "tensorflow":
+        path = find_generator(generator)
+        if path.suffix == ".tflite":
+            raise ValueError(f"{path} runs on the litert backend; received backend 'tensorflow'.")
+        if not litert.is_installed("tensorflow"):
+            raise ImportError(
+                f"{path} needs TensorFlow, which is not installed: pip install tensorflow, or use "
+                "a generator that has a LiteRT file, such as photos-v1"
+            )
+        return backend, path
+    if file is None:
+        path = find_generator(generator)
+        raise FileNotFoundError(
+            f"no {litert.LITERT_FILE} beside {path}; write one with pix2pix-tf export {generator} "
+            f"--format tflite -o {path.parent}"
+        )
+    return backend, file
 
 
 def network_input(image, image_size):

@@ -61,7 +61,7 @@ def export_saved_model(generator, out_dir, max_megapixels=MAX_MEGAPIXELS):
         raise ValueError(f"max_megapixels must be above 0; received {max_megapixels}.")
     path = find_generator(generator)
     model, info = load_generator(path)
-    task = _task(models.with_dtype(model, "float32"), info.image_size, path)
+    task = task_of(model, info.image_size, path)
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     # A server takes numbers for versions, and nothing else.
@@ -99,7 +99,12 @@ def export_saved_model(generator, out_dir, max_megapixels=MAX_MEGAPIXELS):
     return version, report
 
 
-def _task(model, image_size, path):
+def task_of(model, image_size, path):
+    """What a generator does, in float32: `serving.Colouring` or `serving.Translation`.
+
+    Raises:
+        ValueError: if it does neither.
+    """
     channels = (model.input_shape[-1], model.output_shape[-1])
     tasks = {(1, 2): serving.Colouring, (3, 3): serving.Translation}
     if channels not in tasks:
@@ -107,7 +112,7 @@ def _task(model, image_size, path):
             f"{path} is not a generator that can be exported: expected 1 channel in and 2 out (L "
             f"to ab) or 3 and 3 (RGB pairs); received {channels[0]} and {channels[1]}."
         )
-    return tasks[channels](model, image_size)
+    return tasks[channels](models.with_dtype(model, "float32"), image_size)
 
 
 def _next_version(out_dir):
