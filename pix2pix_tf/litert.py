@@ -103,4 +103,7 @@ def find_tflite(generator):
 
 def is_installed(package):
     """Whether a package is installed; it is not loaded."""
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # an import hook refuses it
+        return False

@@ -6,8 +6,8 @@
     network_int8.tflite
         predict_ab alone, in whole numbers throughout, float at its ends
 
-Both signatures of a file share its weights. Generators of pairs (translator_…) translate RGB to RGB
-by serving_default; their network_int8 has the signature `translate`, float32 RGB 0…255 both.
+Both signatures of a file share its weights. The files of a generator of pairs (translator_…) have,
+in place of predict_ab, `translate`: rgb float32 0…255 (1, side, side, 3) → rgb.
 Quantising the colour formulas to 8 bits would ruin them: hence the network alone.
 
 Each file is run with LiteRT after writing, against Keras, and one that is off fails the export.
@@ -150,7 +150,8 @@ def _write_saved_model(folder, task):
         rgb = tf.TensorSpec((1, side, side, 3), tf.float32, "rgb")
         endpoints = {
             "serving_default": (translate_bytes, images),
-            "translate": (lambda rgb: {"rgb": task.run(rgb)}, rgb),
+            # Not rounded: quantised to 8 bits, a rounding ruins the answer.
+            "translate": (lambda rgb: {"rgb": task.network(rgb)}, rgb),
         }
     for name, (function, spec) in endpoints.items():
         archive.add_endpoint(name, tf.function(function, [spec], autograph=False))
@@ -166,10 +167,7 @@ def _network_input(task, photograph):
 
 def _converted(folder, task, name, kind, photographs):
     network = "predict_ab" if isinstance(task, Colouring) else "translate"
-    if kind.whole:
-        keys = [network]
-    else:
-        keys = ["serving_default", *([network] if isinstance(task, Colouring) else [])]
+    keys = [network] if kind.whole else ["serving_default", network]
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=keys)
     if name != "fp32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -238,7 +236,7 @@ def _judge(task, files, photographs):
     inputs = [_network_input(task, photograph) for photograph in photographs]
     (network, _) = inputs[0]
     values = [next(iter(feed.values())) for _, feed in inputs]
-    run = tf.function(task.run, reduce_retracing=True, autograph=False)
+    run = tf.function(task.network, reduce_retracing=True, autograph=False)
     expected = [run(tf.constant(value)).numpy()[0] for value in values]
     runners = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -248,7 +246,7 @@ def _judge(task, files, photographs):
             for threads in (1, 2):
                 interpreter, _ = litert.open_tflite(path, threads)
                 runners[name, threads] = interpreter
-    calls = {key: _caller(task, interpreter, network) for key, interpreter in runners.items()}
+    calls = {key: _caller(interpreter, network) for key, interpreter in runners.items()}
     times = _times({"keras": lambda v: run(tf.constant(v)).numpy(), **calls}, values)
 
     truth = np.stack(photographs) / np.float32(255)
@@ -277,15 +275,12 @@ def _judge(task, files, photographs):
     return answer
 
 
-def _caller(task, interpreter, network):
-    """Function from a network input to its output, by the signature that the file has."""
-    signatures = interpreter.get_signature_list()
-    if network in signatures:
-        runner = interpreter.get_signature_runner(network)
-        (name,), (output,) = signatures[network]["inputs"], signatures[network]["outputs"]
-        return lambda value: runner(**{name: value})[output]
-    runner = interpreter.get_signature_runner("serving_default")
-    return lambda value: runner(images=value.astype(np.uint8))["images"].astype(np.float32)
+def _caller(interpreter, network):
+    """Function from a network input to its output."""
+    signature = interpreter.get_signature_list()[network]
+    (name,), (output,) = signature["inputs"], signature["outputs"]
+    runner = interpreter.get_signature_runner(network)
+    return lambda value: runner(**{name: value})[output]
 
 
 def _times(calls, values):
@@ -302,7 +297,7 @@ def _times(calls, values):
 def _pictures(task, photographs, outputs):
     """uint8 (count, side, side, 3) of the network's answers."""
     if not isinstance(task, Colouring):
-        return np.round(np.stack(outputs)).astype(np.uint8)
+        return np.round(np.clip(np.stack(outputs), 0, 255)).astype(np.uint8)
     L = color.lightness(np.stack(photographs))
     return color.to_uint8(color.lab_to_rgb(np.concatenate([L, np.stack(outputs)], axis=-1)))
 

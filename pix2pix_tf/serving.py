@@ -38,6 +38,8 @@ class Colouring:
         """L* (batch, image_size, image_size, 1) → a*, b* (batch, image_size, image_size, 2)."""
         return self.generator(color.scale_l(lightness), training=False) * color.AB_SCALE
 
+    network = run
+
     def merge(self, image, ab):
         """uint8 (height, width, 1 … 4), a*, b* of any size → uint8 RGB (height, width, 3)."""
 
@@ -66,10 +68,13 @@ class Translation:
         """uint8 (height, width, 1 … 4) → RGB 0…255 (image_size, image_size, 3)."""
         return _squeezed(image, lambda rgb: tf.cast(rgb, tf.float32), self.image_size, channels=3)
 
+    def network(self, rgb):
+        """RGB 0…255 (batch, image_size, image_size, 3) → the same of the result."""
+        return (self.generator(rgb / 127.5 - 1.0, training=False) + 1.0) * 127.5
+
     def run(self, rgb):
-        """RGB 0…255 (batch, image_size, image_size, 3) → the same of the result, whole numbers."""
-        result = self.generator(rgb / 127.5 - 1.0, training=False)
-        return tf.round(tf.clip_by_value(result + 1.0, 0.0, 2.0) * 127.5)
+        """`network`, as whole numbers."""
+        return tf.round(tf.clip_by_value(self.network(rgb), 0.0, 255.0))
 
     def merge(self, image, rgb):
         """Enlarges RGB 0…255 to the size of an image: uint8 (height, width, 3)."""
