@@ -17,6 +17,8 @@ MAX_SIDE = 65_500  # pixels; what libjpeg writes
 
 _MOST_SEGMENTS = 1000  # of a file that is looked through for its size and its EXIF
 _MOST_EXIF_ENTRIES = 256
+_MOST_SCANS = 200  # of a progressive JPEG: each, of 40 bytes, costs a pass over the whole picture
+_MOST_TEXTS = 30  # of a PNG: each, of 8 KB, may unpack to 8 MB
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _KNOWN_OTHERS = (  # (first byte, bytes there, what is said of them)
     (0, b"GIF8", "a GIF"),
@@ -109,6 +111,12 @@ class _Reader:
         """Whether these bytes stand at a position."""
         return tf.reduce_all(self.at(position + tf.range(len(text), dtype=tf.int64)) == list(text))
 
+    def count(self, text, start=0):
+        """How often these bytes stand anywhere from a position on."""
+        last = tf.maximum(self.size - len(text) + 1, start)
+        found = [self.bytes[start + i : last + i] == byte for i, byte in enumerate(text)]
+        return tf.math.count_nonzero(tf.reduce_all(found, 0))
+
 
 def _answer(width, height, exif=-1, problem=""):
     return (
@@ -156,7 +164,17 @@ def _jpeg(reader):
     _, frame, exif = _look_through(
         reader, 2, segment, lambda position, frame, exif: frame < 0, results=2
     )
-    problem = tf.where(frame < 0, "damaged JPEG: no frame header, which tells its size", "")
+    # Within compressed data no 0xFF is followed by the mark of a scan.
+    is_progressive = (frame >= 0) & (reader.at(frame + 1) % 4 == 2)
+    scans = tf.cond(
+        is_progressive,
+        lambda: reader.count(b"\xff\xda", frame),
+        lambda: tf.constant(0, tf.int64),
+    )
+    problem = tf.where(
+        scans > _MOST_SCANS, f"JPEG of too many scans: expected at most {_MOST_SCANS}", ""
+    )
+    problem = tf.where(frame < 0, "damaged JPEG: no frame header, which tells its size", problem)
     height, width = (reader.number(frame + offset, 2) for offset in (5, 7))
     return _answer(width, height, exif, problem)
 
@@ -174,7 +192,11 @@ def _png(reader):
 
     begins = (reader.number(8, 4) == 13) & reader.equals(12, b"IHDR")
     _, exif = _look_through(reader, 33, chunk, searching, results=1)
-    problem = tf.where(begins, "", "damaged PNG: its first chunk is not the header")
+    texts = reader.count(b"zTXt") + reader.count(b"iTXt")
+    problem = tf.where(
+        texts > _MOST_TEXTS, f"PNG of too many texts: expected at most {_MOST_TEXTS}", ""
+    )
+    problem = tf.where(begins, problem, "damaged PNG: its first chunk is not the header")
     return _answer(reader.number(16, 4), reader.number(20, 4), exif, problem)
 
 

@@ -151,6 +151,7 @@ def signatures(task, most_pixels):
 
 def _paint_bytes(task, image_bytes, encode, most_pixels, check=None):
     """(encoded pictures, problems): of each picture one of the two is the empty string."""
+    image_bytes = tf.ensure_shape(image_bytes, [None])  # sessions do not hold to signatures
 
     def one(index):
         image, problem = decode_checked(image_bytes[index], most_pixels)
@@ -235,12 +236,15 @@ def _check(condition, words):
 
 def _sized(pictures, most_pixels):
     """The pictures themselves, after a look at their shape."""
+    pictures = tf.ensure_shape(pictures, pictures.shape)  # see _paint_bytes
     shape = tf.shape(pictures, tf.int64)
     words = tf.strings.format(
-        f"expected at least one picture of 1 to {most_pixels} pixels each; received shape {{}}",
+        f"expected at least one picture of 1 to {most_pixels} pixels each, of at most "
+        f"{headers.MAX_SIDE} a side; received shape {{}}",
         shape,
     )
     fine = tf.reduce_all(shape > 0) & (shape[1] * shape[2] <= most_pixels)
+    fine &= tf.reduce_max(shape[1:3]) <= headers.MAX_SIDE  # one side grows by the network's
     with tf.control_dependencies([tf.debugging.Assert(fine, [words])]):
         return tf.identity(pictures)
 

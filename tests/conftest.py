@@ -122,3 +122,12 @@ sys.meta_path.insert(0, _Absent())
 def without():
     """Gives the lines that make a script run as if the named packages were not installed."""
     return lambda *names: BLOCK_IMPORTS.format(names=set(names))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Folder of version 1 of the shipped generator as a SavedModel."""
+    from pix2pix_tf.export import export_saved_model
+
+    version, _ = export_saved_model("photos-v1", tmp_path_factory.mktemp("exported"))
+    return version
