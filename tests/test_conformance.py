@@ -108,7 +108,7 @@ def server(tmp_path_factory, request):
 
 @pytest.fixture(scope="session")
 def colorizer():
-    return Colorizer.load("photos-v1")
+    return Colorizer.load("photos-v1", backend="tensorflow")
 
 
 def gradient(height, width):

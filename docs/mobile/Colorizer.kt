@@ -1,0 +1,160 @@
+// Colours a Bitmap of any size. Step by step the same as colorizer.py beside this file.
+//
+// build.gradle.kts:
+//     implementation("com.google.ai.edge.litert:litert:1.4.0")
+//     implementation("com.google.ai.edge.litert:litert-gpu:1.4.0")
+// and colorizer_dynamic_int8.tflite (or colorizer_fp16.tflite for the GPU) among the assets.
+
+import android.content.Context
+import android.graphics.Bitmap
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import kotlin.math.abs
+import kotlin.math.cbrt
+import kotlin.math.ceil
+import kotlin.math.floor
+import kotlin.math.max
+import kotlin.math.min
+import kotlin.math.pow
+import org.tensorflow.lite.Interpreter
+import org.tensorflow.lite.gpu.GpuDelegate
+
+/** Not for the main thread: a photograph of 12 megapixels takes seconds. Close it after use. */
+class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite", gpu: Boolean = false) :
+    AutoCloseable {
+
+    private val delegate = if (gpu) GpuDelegate() else null
+    private val interpreter: Interpreter
+    private val side: Int
+
+    init {
+        val bytes = context.assets.open(file).use { it.readBytes() }
+        val model = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
+        val options = Interpreter.Options().setNumThreads(4)
+        delegate?.let { options.addDelegate(it) }
+        interpreter = Interpreter(model, options)
+        side = interpreter.getInputTensorFromSignature("lightness", "predict_ab").shape()[1]
+    }
+
+    /** The bitmap in colour; it must be upright (apply the camera's rotation first). */
+    fun colorize(bitmap: Bitmap): Bitmap {
+        val width = bitmap.width
+        val height = bitmap.height
+        val pixels = IntArray(width * height)
+        bitmap.getPixels(pixels, 0, width, 0, 0, width, height)
+        val ab = predictAb(squeeze(pixels, width, height))
+        merge(pixels, width, height, ab)
+        return Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
+    }
+
+    override fun close() {
+        interpreter.close()
+        delegate?.close()
+    }
+
+    private fun predictAb(lightness: FloatArray): FloatArray {
+        val input = floats(side * side).apply { asFloatBuffer().put(lightness) }
+        val output = floats(side * side * 2)
+        interpreter.runSignature(mapOf("lightness" to input), mapOf("ab" to output), "predict_ab")
+        return FloatArray(side * side * 2).also { output.rewind(); output.asFloatBuffer().get(it) }
+    }
+
+    private fun floats(count: Int) =
+        ByteBuffer.allocateDirect(4 * count).order(ByteOrder.nativeOrder())
+
+    private val linear = DoubleArray(256) {
+        val v = it / 255.0
+        if (v <= 0.04045) v / 12.92 else ((v + 0.055) / 1.055).pow(2.4)
+    }
+
+    private fun lightness(pixel: Int): Double {
+        val y = 0.212671 * linear[pixel shr 16 and 255] +
+            0.715160 * linear[pixel shr 8 and 255] + 0.072169 * linear[pixel and 255]
+        return 116 * (if (y > 0.008856) cbrt(y) else 7.787 * y + 16.0 / 116) - 16
+    }
+
+    private class Tap(val first: Int, val weights: DoubleArray)
+
+    private fun taps(size: Int): List<Tap> {
+        val scale = size.toDouble() / side
+        val support = max(1.0, scale)
+        return List(side) { i ->
+            val centre = (i + 0.5) * scale
+            val first = max(0, floor(centre - support).toInt())
+            val last = min(size, ceil(centre + support).toInt())
+            val weights = DoubleArray(last - first) { max(0.0, 1 - abs(first + it + 0.5 - centre) / support) }
+            val total = weights.sum()
+            Tap(first, DoubleArray(weights.size) { weights[it] / total })
+        }
+    }
+
+    private fun squeeze(pixels: IntArray, width: Int, height: Int): FloatArray {
+        val columns = taps(width)
+        val narrow = DoubleArray(height * side)
+        val row = DoubleArray(width)
+        for (y in 0 until height) {
+            for (x in 0 until width) row[x] = lightness(pixels[y * width + x])
+            columns.forEachIndexed { i, tap ->
+                var sum = 0.0
+                for (k in tap.weights.indices) sum += tap.weights[k] * row[tap.first + k]
+                narrow[y * side + i] = sum
+            }
+        }
+        val result = FloatArray(side * side)
+        taps(height).forEachIndexed { j, tap ->
+            for (i in 0 until side) {
+                var sum = 0.0
+                for (k in tap.weights.indices) sum += tap.weights[k] * narrow[(tap.first + k) * side + i]
+                result[j * side + i] = sum.toFloat()
+            }
+        }
+        return result
+    }
+
+    private class Between(val one: Int, val next: Int, val share: Double)
+
+    private fun between(i: Int, size: Int): Between {
+        val place = min(max((i + 0.5) * side / size - 0.5, 0.0), side - 1.0)
+        val one = place.toInt()
+        return Between(one, min(one + 1, side - 1), place - one)
+    }
+
+    private fun inverse(f: Double) = if (f > 0.2068966) f * f * f else (f - 16.0 / 116) / 7.787
+
+    private fun encoded(linear: Double): Int {
+        val v = min(max(linear, 0.0), 1.0)
+        return (255 * (if (v > 0.0031308) 1.055 * v.pow(1 / 2.4) - 0.055 else 12.92 * v) + 0.5).toInt()
+    }
+
+    private fun srgb(L: Double, a: Double, b: Double): Int {
+        val fy = (L + 16) / 116
+        val x = 0.95047 * inverse(fy + a / 500)
+        val y = inverse(fy)
+        val z = 1.08883 * inverse(fy - b / 200)
+        return (encoded(3.240481 * x - 1.537152 * y - 0.498536 * z) shl 16) or
+            (encoded(-0.969255 * x + 1.875990 * y + 0.041556 * z) shl 8) or
+            encoded(0.055647 * x - 0.204041 * y + 1.057311 * z)
+    }
+
+    private fun enlarged(ab: FloatArray, down: Between, across: Between, channel: Int): Double {
+        fun value(row: Int, column: Int) = ab[(row * side + column) * 2 + channel]
+        val upper = value(down.one, across.one) * (1 - across.share) +
+            value(down.one, across.next) * across.share
+        val lower = value(down.next, across.one) * (1 - across.share) +
+            value(down.next, across.next) * across.share
+        return upper * (1 - down.share) + lower * down.share
+    }
+
+    private fun merge(pixels: IntArray, width: Int, height: Int, ab: FloatArray) {
+        val columns = List(width) { between(it, width) }
+        for (y in 0 until height) {
+            val down = between(y, height)
+            columns.forEachIndexed { x, across ->
+                val pixel = pixels[y * width + x]
+                val a = enlarged(ab, down, across, 0)
+                val b = enlarged(ab, down, across, 1)
+                pixels[y * width + x] = (pixel and (255 shl 24)) or srgb(lightness(pixel), a, b)
+            }
+        }
+    }
+}
