@@ -131,3 +131,42 @@ def exported(tmp_path_factory):
 
     version, _ = export_saved_model("photos-v1", tmp_path_factory.mktemp("exported"))
     return version
+
+
+def tiny_generator(folder, channels=(1, 2), dtype=None):
+    """File of a plain U-Net of 32 pixels whose weights are random enough to paint something."""
+    import keras
+
+    from pix2pix_tf.generators import save_generator
+    from pix2pix_tf.models import unet_generator, with_dtype
+
+    keras.utils.set_random_seed(0)
+    model = unet_generator(32, 4, input_channels=channels[0], output_channels=channels[1])
+    for variable in model.trainable_variables:
+        variable.assign(np.random.default_rng(1).normal(0, 0.3, variable.shape))
+    path = folder / "generator.keras"
+    if dtype is None:
+        save_generator(model, path, 32)
+    else:
+        with_dtype(model, dtype).save(path)  # as a run of our own would not leave it
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported_plain(tmp_path_factory):
+    """(generator file, folder of its SavedModel) of a plain U-Net."""
+    from pix2pix_tf.export import export_saved_model
+
+    folder = tmp_path_factory.mktemp("plain")
+    path = tiny_generator(folder)
+    return path, export_saved_model(path, folder / "models")[0]
+
+
+@pytest.fixture(scope="session")
+def exported_pairs(tmp_path_factory):
+    """(generator file, folder of its SavedModel) of a generator of pairs."""
+    from pix2pix_tf.export import export_saved_model
+
+    folder = tmp_path_factory.mktemp("pairs")
+    path = tiny_generator(folder, (3, 3))
+    return path, export_saved_model(path, folder / "models")[0]

@@ -23,6 +23,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from pix2pix_tf import color
 from pix2pix_tf.colorizer import Colorizer, network_input
 from pix2pix_tf.photographs import decode_photograph
+from pix2pix_tf.translator import Translator
 
 SOURCE = Path(__file__).parent / "serving" / "conformance.cc"
 MEGABYTE = 1_000_000
@@ -101,6 +102,7 @@ def server(tmp_path_factory, request):
         output = building.communicate(timeout=300)[0].decode()
     assert (building.returncode, output) == (0, "")
     server = Server(folder / "conformance", exported, folder / "log")
+    server.program = folder / "conformance"
     yield server
     server.process.stdin.close()
     assert server.process.wait(60) == 0
@@ -374,6 +376,31 @@ def test_memory_of_25_megapixels(server, good_answer, kind):
     print(f"25 megapixels of {kind}: peak {added / MEGABYTE:.0f} MB more")
     assert opened(answer).size == (5000, 5000)
     assert added < 1000 * MEGABYTE
+
+
+@pytest.mark.parametrize("kind", ["plain", "pairs"])
+def test_other_generators(server, request, kind, tmp_path):
+    """A plain U-Net, and a generator of pairs, through the same program."""
+    path, folder = request.getfixturevalue(f"exported_{kind}")
+    rgb = gradient(30, 47)
+    if kind == "plain":
+        expected = Colorizer.load(path).colorize(rgb).astype(int)
+    else:
+        expected = Translator.load(path).translate(rgb).astype(int)
+    other = Server(server.program, folder, tmp_path / "log")
+    good = [encoded(Image.fromarray(rgb), "PNG")]
+    answers = [other.outputs("serving_default", image_bytes=good)["image_bytes"][0]]
+    code, sentence, _ = other.run("serving_default", image_bytes=[b"text"])
+    assert code == "INVALID_ARGUMENT"
+    assert "expected JPEG, PNG, WebP or BMP" in sentence
+    answers.append(other.outputs("serving_default", image_bytes=good)["image_bytes"][0])
+    assert answers[0] == answers[1]
+    assert np.abs(opened(answers[0]) - expected).max() <= 1
+    verb = "colorize" if kind == "plain" else "translate"
+    answer = other.outputs(f"{verb}_rgb", images=rgb[None])["images"][0]
+    assert np.abs(answer.astype(int) - expected).max() <= 1
+    other.process.stdin.close()
+    assert other.process.wait(60) == 0
 
 
 def bombard(server, requests, good_answer, seed, folder):

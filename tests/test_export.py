@@ -7,46 +7,30 @@ import shutil
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import tiny_generator
 from PIL import Image
 
 from pix2pix_tf import color, export, serving
 from pix2pix_tf.cli import main
 from pix2pix_tf.colorizer import Colorizer
 from pix2pix_tf.export import ExportError, Session, export_saved_model
-from pix2pix_tf.generators import load_generator, save_generator
-from pix2pix_tf.models import unet_generator, with_dtype
+from pix2pix_tf.generators import load_generator
 from pix2pix_tf.translator import Translator
 
 SIGNATURES = ["serving_default", "jpeg", "try_colorize", "colorize_rgb", "predict_ab"]
 
 
-def saved(folder, channels=(1, 2), dtype=None):
-    """A plain U-Net of 32 pixels whose weights are random enough to paint something."""
-    keras.utils.set_random_seed(0)
-    model = unet_generator(32, 4, input_channels=channels[0], output_channels=channels[1])
-    for variable in model.trainable_variables:
-        variable.assign(np.random.default_rng(1).normal(0, 0.3, variable.shape))
-    path = folder / "generator.keras"
-    if dtype is None:
-        save_generator(model, path, 32)
-    else:
-        with_dtype(model, dtype).save(path)  # as a run of our own would not leave it
-    return path
+@pytest.fixture(scope="module")
+def generator(exported_plain):
+    return exported_plain[0]
 
 
 @pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("generator"))
-
-
-@pytest.fixture(scope="module")
-def version(generator, tmp_path_factory):
-    folder, _ = export_saved_model(generator, tmp_path_factory.mktemp("models") / "colorizer")
-    return folder
+def version(exported_plain):
+    return exported_plain[1]
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +240,7 @@ def test_saved_model_cli(version, picture, tmp_path):
 
 
 def test_versions_count_up_and_mixed_precision_becomes_float32(tmp_path, session):
-    path = saved(tmp_path, dtype="mixed_bfloat16")
+    path = tiny_generator(tmp_path, dtype="mixed_bfloat16")
     models = tmp_path / "models"
     (models / "7").mkdir(parents=True)
     (models / "notes").mkdir()
@@ -272,9 +256,9 @@ def test_versions_count_up_and_mixed_precision_becomes_float32(tmp_path, session
             other.run("serving_default", image_bytes=large)
 
 
-def test_a_generator_of_pairs(tmp_path, picture):
-    path = saved(tmp_path, (3, 3))
-    folder, report = export_saved_model(path, tmp_path / "models")
+def test_a_generator_of_pairs(exported_pairs, picture):
+    path, folder = exported_pairs
+    report = json.loads((folder / "export.json").read_text())
     assert report["task"] == "translate"
     assert "metrics" not in report
     expected = Translator.load(path).translate(picture).astype(int)
@@ -318,7 +302,7 @@ def test_what_cannot_be_exported(tmp_path, generator):
     with pytest.raises(ValueError, match="max_megapixels must be above 0; received 0"):
         export_saved_model(generator, tmp_path, max_megapixels=0)
     with pytest.raises(ValueError, match=r"expected 1 channel in and 2 out .*; received 1 and 3"):
-        export_saved_model(saved(tmp_path, (1, 3)), tmp_path / "models")
+        export_saved_model(tiny_generator(tmp_path, (1, 3)), tmp_path / "models")
 
 
 def test_command_without_the_extra(generator, tmp_path, capsys, monkeypatch):
