@@ -96,9 +96,21 @@ def signatures(task, most_pixels):
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
     lightness = tf.TensorSpec([None, None, None, 1], tf.float32, "lightness")
 
+    # Functions of their own are traced once and stand once in the SavedModel.
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def decode(data):
+        return decode_checked(data, most_pixels)
+
+    @tf.function(input_signature=[tf.TensorSpec([None] * 3, tf.uint8)], autograph=False)
+    def paint(image):
+        return task.merge(image, task.run(task.squeeze(image)[None])[0])
+
+    def png(image, index):
+        return _png(paint(image), image if task.keeps_alpha else image[..., :1])
+
     def serving_default(image_bytes):
         _check(tf.size(image_bytes) > 0, "empty batch: expected at least one picture")
-        return {"image_bytes": _all_good(task, image_bytes, _png, most_pixels)}
+        return {"image_bytes": _all_good(decode, png, image_bytes)}
 
     def jpeg(image_bytes, quality):
         count = tf.size(image_bytes)
@@ -114,14 +126,15 @@ def signatures(task, most_pixels):
             tf.strings.format("quality must be from 1 to 100; received {}", quality),
         )
 
-        def encode(rgb, image, index):
+        def encode(image, index):
+            rgb = paint(image)
             return tf.raw_ops.EncodeJpegVariableQuality(images=rgb, quality=quality[index])
 
-        return {"image_bytes": _all_good(task, image_bytes, encode, most_pixels)}
+        return {"image_bytes": _all_good(decode, encode, image_bytes)}
 
     def tried(image_bytes):
         _check(tf.size(image_bytes) > 0, "empty batch: expected at least one picture")
-        painted, problems = _paint_bytes(task, image_bytes, _png, most_pixels)
+        painted, problems = _paint_bytes(decode, png, image_bytes)
         status = tf.where(tf.equal(problems, ""), "ok", problems)
         return {"image_bytes": painted, "status": status}
 
@@ -149,26 +162,22 @@ def signatures(task, most_pixels):
     return named
 
 
-def _paint_bytes(task, image_bytes, encode, most_pixels, check=None):
+def _paint_bytes(decode, encode, image_bytes, check=None):
     """(encoded pictures, problems): of each picture one of the two is the empty string."""
     image_bytes = tf.ensure_shape(image_bytes, [None])  # sessions do not hold to signatures
 
     def one(index):
-        image, problem = decode_checked(image_bytes[index], most_pixels)
+        image, problem = decode(image_bytes[index])
         if check is not None:
             check(index, problem)
-
-        def painted():
-            rgb = task.merge(image, task.run(task.squeeze(image)[None])[0])
-            return encode(rgb, image if task.keeps_alpha else rgb, index)
-
-        return tf.cond(tf.equal(problem, ""), painted, lambda: ""), problem
+        fine = tf.equal(problem, "")
+        return tf.cond(fine, lambda: encode(image, index), lambda: ""), problem
 
     indices = tf.range(tf.size(image_bytes))
     return _each(indices, one, (tf.string, tf.string))
 
 
-def _all_good(task, image_bytes, encode, most_pixels):
+def _all_good(decode, encode, image_bytes):
     """Encoded pictures; the first one with a problem fails the whole batch."""
 
     def check(index, problem):
@@ -177,7 +186,7 @@ def _all_good(task, image_bytes, encode, most_pixels):
             tf.strings.join(["image_bytes[", tf.strings.as_string(index), "]: ", problem]),
         )
 
-    painted, _ = _paint_bytes(task, image_bytes, encode, most_pixels, check)
+    painted, _ = _paint_bytes(decode, encode, image_bytes, check)
     return painted
 
 
@@ -249,7 +258,7 @@ def _sized(pictures, most_pixels):
         return tf.identity(pictures)
 
 
-def _png(rgb, image, index):
+def _png(rgb, image):
     """PNG bytes; with the transparency of `image` if it has any."""
     has_alpha = tf.equal(tf.shape(image)[-1] % 2, 0)
     with_alpha = tf.cond(has_alpha, lambda: tf.concat([rgb, image[..., -1:]], -1), lambda: rgb)
