@@ -133,7 +133,7 @@ def exported(tmp_path_factory):
     return version
 
 
-def tiny_generator(folder, channels=(1, 2), dtype=None):
+def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3):
     """File of a plain U-Net of 32 pixels whose weights are random enough to paint something."""
     import keras
 
@@ -141,9 +141,9 @@ def tiny_generator(folder, channels=(1, 2), dtype=None):
     from pix2pix_tf.models import unet_generator, with_dtype
 
     keras.utils.set_random_seed(0)
-    model = unet_generator(32, 4, input_channels=channels[0], output_channels=channels[1])
+    model = unet_generator(32, filters, input_channels=channels[0], output_channels=channels[1])
     for variable in model.trainable_variables:
-        variable.assign(np.random.default_rng(1).normal(0, 0.3, variable.shape))
+        variable.assign(np.random.default_rng(1).normal(0, spread, variable.shape))
     path = folder / "generator.keras"
     if dtype is None:
         save_generator(model, path, 32)

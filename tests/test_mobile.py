@@ -2,19 +2,19 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
+from conftest import tiny_generator
 from PIL import Image
 
 from pix2pix_tf import color, mobile
 from pix2pix_tf.cli import main
 from pix2pix_tf.colorizer import Colorizer
 from pix2pix_tf.export import ExportError
-from pix2pix_tf.generators import load_generator, save_generator
+from pix2pix_tf.generators import load_generator
 from pix2pix_tf.litert import open_tflite, read_metadata
 from pix2pix_tf.mobile import export_tflite
-from pix2pix_tf.models import unet_generator, with_dtype
+from pix2pix_tf.models import with_dtype
 
 FILES = [
     "colorizer_fp32.tflite",
@@ -24,18 +24,9 @@ FILES = [
 ]
 
 
-def saved(folder, channels=(1, 2), dtype=None):
-    keras.utils.set_random_seed(0)
-    model = unet_generator(32, 8, input_channels=channels[0], output_channels=channels[1])
-    rng = np.random.default_rng(1)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(0, 0.1, variable.shape))
-    path = folder / "generator.keras"
-    if dtype is None:
-        save_generator(model, path, 32)
-    else:
-        with_dtype(model, dtype).save(path)
-    return path
+def saved(folder, **options):
+    """Of weights that paint something and yet bear to be quantised."""
+    return tiny_generator(folder, filters=8, spread=0.1, **options)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +119,7 @@ def test_the_signatures_share_their_weights(exported, generator):
 
 
 def test_pairs(tmp_path, photographs):
-    report = export_tflite(saved(tmp_path, (3, 3)), tmp_path / "mobile", photographs)
+    report = export_tflite(saved(tmp_path, channels=(3, 3)), tmp_path / "mobile", photographs)
     assert report["task"] == "translate"
     assert list(report["files"]) == [
         "translator_fp32.tflite",
