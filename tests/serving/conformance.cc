@@ -8,6 +8,7 @@
 //
 // A file of such requests is replayed with: conformance FOLDER < requests
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -146,6 +147,7 @@ int main(int argc, char** argv) {
       }
       Answer(signatures);
     } else if (command == "memory") {
+      malloc_trim(0);  // what is free, but kept by the allocator, is no leak
       std::cout << "OK " << Status("VmRSS") << ' ' << Status("VmHWM") << '\n';
       std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
     } else {
