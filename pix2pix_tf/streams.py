@@ -7,6 +7,7 @@ with a seed of the same.
 import copy
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,13 @@ class Stream:
         return self.decode(record, side)
 
 
+def _progress(found=None, total=None):
+    interval = 0.1 if sys.stderr.isatty() else 30  # a log wants few lines
+    return tqdm(
+        found, "Looking for grey", total, unit=" photographs", delay=2, mininterval=interval
+    )
+
+
 def _in_turn(blocks, read, shuffle):
     """Records of several blocks in turn when shuffling, of one after another when not."""
     if shuffle:
@@ -146,9 +154,7 @@ class KaggleSource(Stream):
     def _mean_chroma(self):
         """Mean C* of each record, by every fourth pixel of every fourth row."""
         chroma = []
-        with tqdm(
-            total=len(self.draws), desc="Looking for grey", unit=" photographs", delay=2
-        ) as bar:
+        with _progress(total=len(self.draws)) as bar:
             for array in self.chroma:
                 for first in range(0, array.count, _KAGGLE_BLOCK):
                     ab = array.read(first, min(_KAGGLE_BLOCK, array.count - first))
@@ -337,8 +343,7 @@ class TFDSSource(Stream):
             return tf.reduce_mean(color.chroma(color.rgb_to_lab(thumbnail)))
 
         found = self.dataset.map(chroma, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
-        progress = tqdm(found, "Looking for grey", len(self.draws), unit=" photographs", delay=2)
-        return [round(float(value), 3) for value in progress]
+        return [round(float(value), 3) for value in _progress(found, total=len(self.draws))]
 
     def records(self, epoch, seed, shuffle):
         return self.dataset.enumerate()
