@@ -17,6 +17,7 @@ import dataclasses
 import itertools
 import json
 import platform
+import sys
 import tempfile
 import time
 import warnings
@@ -32,7 +33,7 @@ from pix2pix_tf.colorizer import resize
 from pix2pix_tf.export import ExportError, task_of
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.generators import find_generator, load_generator, samples_dir
-from pix2pix_tf.photographs import read_photograph, write_atomically
+from pix2pix_tf.photographs import PhotographError, read_photograph, write_atomically
 from pix2pix_tf.serving import Colouring
 
 _MOST_PHOTOGRAPHS = 100  # to calibrate and to judge by
@@ -70,8 +71,8 @@ def export_tflite(generator, out_dir, data=None):
         generator: see `generators.find_generator`.
         out_dir: folder for the files; files of the same names are replaced.
         data: photographs to calibrate network_int8 with and to judge by, see
-            `finding.find_photographs`, of which the first 100 are taken; by default the shipped
-            samples.
+            `finding.find_photographs`, of which the first 100 that can be read are taken; by
+            default the shipped samples.
 
     Returns:
         dict of export.json.
@@ -84,8 +85,7 @@ def export_tflite(generator, out_dir, data=None):
     path = find_generator(generator)
     model, info = load_generator(path)
     task = task_of(model, info.image_size, path)
-    found = find_photographs(samples_dir() if data is None else data)[:_MOST_PHOTOGRAPHS]
-    photographs = [_squeezed(read_photograph(item.path).rgb8(), info.image_size) for item in found]
+    photographs = _read(samples_dir() if data is None else data, info.image_size)
     files = {}
     with tempfile.TemporaryDirectory() as folder:
         _write_saved_model(folder, task)
@@ -121,6 +121,21 @@ def _file_name(task, kind):
     if KINDS[kind].whole:
         return f"network_{kind}.tflite"
     return f"{'colorizer' if isinstance(task, Colouring) else 'translator'}_{kind}.tflite"
+
+
+def _read(data, side):
+    """The first photographs, uint8 (side, side, 3); those that cannot be read are named."""
+    photographs = []
+    for item in find_photographs(data):
+        try:
+            photographs.append(_squeezed(read_photograph(item.path).rgb8(), side))
+        except PhotographError as error:
+            print(f"left out {item.path}: {error}", file=sys.stderr)
+        if len(photographs) == _MOST_PHOTOGRAPHS:
+            break
+    if not photographs:
+        raise PhotographError(f"no photograph in {data} can be read")
+    return photographs
 
 
 def _squeezed(rgb, side):

@@ -1,6 +1,7 @@
 """LiteRT files: what is written, and that each answers as Keras does."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pix2pix_tf.generators import load_generator
 from pix2pix_tf.litert import open_tflite, read_metadata
 from pix2pix_tf.mobile import export_tflite
 from pix2pix_tf.models import with_dtype
+from pix2pix_tf.photographs import PhotographError
 
 FILES = [
     "colorizer_fp32.tflite",
@@ -177,6 +179,16 @@ def with_custom_operation(content, name):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def test_photographs_that_cannot_be_read_are_left_out(photographs, tmp_path, capsys):
+    folder = tmp_path / "photographs"
+    shutil.copytree(photographs, folder)
+    (folder / "bad.jpg").write_bytes(b"no photograph")
+    assert len(mobile._read(folder, 32)) == 9
+    assert f"left out {folder / 'bad.jpg'}: not a picture" in capsys.readouterr().err
+    with pytest.raises(PhotographError, match=r"no photograph in .* can be read"):
+        mobile._read(folder / "bad.jpg", 32)
 
 
 def test_command(generator, photographs, tmp_path, capsys):
