@@ -14,6 +14,8 @@ _HOME = {
     "PhotographError": "photographs",
     "TrainConfig": "config",
     "Translator": "translator",
+    "export_saved_model": "export",
+    "export_tflite": "mobile",
     "load_generator": "generators",
     "make_config": "config",
     "patchgan_discriminator": "models",
