@@ -89,7 +89,10 @@ def _add_colorize(commands):
     )
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for the results")
     parser.add_argument(
-        "-g", "--generator", default="photos-v1", help=f"{_GENERATOR_HELP} (default: %(default)s)"
+        "-g",
+        "--generator",
+        default="photos-v1",
+        help=f"{_GENERATOR_HELP}, or a .tflite file (default: %(default)s)",
     )
     parser.add_argument(
         "--backend",
@@ -270,7 +273,7 @@ def _add_evaluate(commands):
         "--generator",
         action="append",
         metavar="GENERATOR",
-        help=f"{_GENERATOR_HELP}; may be repeated (default: photos-v1)",
+        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated (default: photos-v1)",
     )
     parser.add_argument(
         "--data", required=True, help="a folder, a quoted glob or a .txt file of paths"

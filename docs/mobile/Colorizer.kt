@@ -19,7 +19,7 @@ import kotlin.math.pow
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.gpu.GpuDelegate
 
-/** Not for the main thread: a photograph of 12 megapixels takes seconds. Close it after use. */
+/** Not for the main thread: it computes every pixel on the processor. Close it after use. */
 class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite", gpu: Boolean = false) :
     AutoCloseable {
 

@@ -7,7 +7,7 @@ import CoreGraphics
 import Foundation
 import TensorFlowLite
 
-/// Not for the main thread: a photograph of 12 megapixels takes seconds.
+/// Not for the main thread: it computes every pixel on the processor.
 final class Colorizer {
     enum Failure: Error { case noModel, noContext }
 
