@@ -215,6 +215,12 @@ def _add_fit(commands):
         description="Train a generator on photographs. Without --data a tiny one is trained on the "
         "shipped photographs, in about two minutes. The same command again resumes.",
     )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON file with settings, such as the recipe.json beside a shipped generator or a "
+        "run's config.json, or a folder that holds one; other flags override it",
+    )
     for field in dataclasses.fields(TrainConfig):
         _add_setting(parser, field)
     parser.add_argument(
@@ -251,7 +257,7 @@ def _fit(options):
         for field in dataclasses.fields(TrainConfig)
         if hasattr(options, field.name)
     }
-    config = make_config(**settings)
+    config = make_config(config=options.config, **settings)
     if config.preset == "demo" and config.data is None:
         print("no --data: a tiny generator learns from the shipped photographs, to show the loop")
     _import_tensorflow()

@@ -44,6 +44,7 @@ class TrainConfig:
         "imagenet", "weights of the encoder; imagenet is downloaded once", ("imagenet", "none")
     )
     freeze_encoder: bool = _setting(False, "keep the encoder's weights as they are")
+    encoder_rate: float = _setting(1.0, "learning rate of the encoder, as a share of the others'")
     depth: int | None = _setting(None, "halvings of the plain U-Net (default: down to one pixel)")
     norm: str = _setting("batch", "normalisation in both networks", ("batch", "instance", "none"))
     bottleneck_norm: bool = _setting(False, "normalise the innermost layer, as the tutorial does")
@@ -55,7 +56,11 @@ class TrainConfig:
     discriminator_filters: int = _setting(64, "channels of the discriminator's first layer")
 
     gan_loss: str = _setting("vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge"))
+    distance: str = _setting("l1", "what is called L1", ("l1", "euclidean"))
     l1_weight: float = _setting(100.0, "weight of L1 in the generator's loss")
+    chroma_weight: float = _setting(
+        0.0, "weight of chroma that a photograph lacks beside its truth (under --l1-weight)"
+    )
     adversarial_weight: float = _setting(1.0, "weight of the adversarial term")
     discriminator_weight: float = _setting(0.5, "weight of real + fake in the discriminator's loss")
     l1_epochs: int = _setting(0, "first epochs with L1 alone, the discriminator resting")
@@ -82,6 +87,16 @@ class TrainConfig:
         "operations are used too",
     )
     augment: bool = _setting(True, "random crops and mirroring")
+    crop: float | None = _setting(
+        None,
+        "smallest share of a photograph's sides that a random crop keeps, such as 0.5 "
+        "(default: the paper's 256/286, always)",
+    )
+    ageing: bool = _setting(
+        False, "random tone curves, contrast, resolution, grain and borders, as of old photographs"
+    )
+    small_size: int | None = _setting(None, "image size of the first --small-epochs")
+    small_epochs: int = _setting(0, "first epochs at --small-size, which are faster")
     validation_fraction: float = _setting(0.05, "share of --data kept for validation")
     drop_grey: bool = _setting(False, "leave near-grey photographs out")
     strict: bool = _setting(False, "stop at an unreadable file instead of naming it and going on")
@@ -112,6 +127,8 @@ class TrainConfig:
             if getattr(self, field.name) != getattr(other, field.name)
         ]
 
+
+RECIPE_FILE = "recipe.json"
 
 PRESETS = {
     # Two minutes on two cores with the shipped photographs: to see the whole loop.
@@ -177,14 +194,25 @@ _AT_LEAST_ONE = (
 )
 
 
-def make_config(preset=None, **settings):
+def make_config(preset=None, config=None, **settings):
     """`TrainConfig` of a preset with some settings changed.
 
     Without data and preset, the preset is "demo"; with data alone, "paper".
 
+    Args:
+        preset: name of the recipe that the others refine.
+        config: JSON file with settings, such as the recipe.json of a shipped generator or a run's
+            config.json, or a folder that holds one; it may name the preset.
+        **settings: fields of `TrainConfig`, which override both.
+
     Raises:
-        ValueError: for an unknown preset or setting, or a value outside the setting's choices.
+        ValueError: for an unknown preset or setting, a value outside the setting's choices, or a
+            file that cannot be read.
     """
+    if config is not None:
+        settings = {**_read_recipe(config), **settings}
+        preset = preset or settings.pop("preset", None)
+        settings.pop("preset", None)
     if preset is None:
         preset = "paper" if settings.get("data") else "demo"
     if preset not in PRESETS:
@@ -205,7 +233,43 @@ def make_config(preset=None, **settings):
     for name in ("data", "val_data", "init", "run_dir"):
         if values.get(name) is not None:
             values[name] = str(values[name])
-    return TrainConfig(**values)
+    made = TrainConfig(**values)
+    if made.crop is not None and not 0 < made.crop <= 1:
+        raise ValueError(f"crop must lie above 0 and up to 1, such as 0.5; received {made.crop}.")
+    if (made.small_size is None) != (made.small_epochs == 0):
+        raise ValueError(
+            f"small_size and small_epochs go together; received {made.small_size} and "
+            f"{made.small_epochs}. Give both, such as 128 and 5, or none."
+        )
+    if made.small_size is not None and (made.encoder is None or made.small_size % 32):
+        raise ValueError(
+            "small_size must be a multiple of 32, for a generator with an encoder (the plain U-Net "
+            f"takes one size); received {made.small_size} and encoder={made.encoder!r}."
+        )
+    return made
+
+
+def _read_recipe(path):
+    name, path = str(path), Path(path).expanduser()
+    if not path.exists():  # the name of a shipped generator
+        from pix2pix_tf.generators import checkpoints_dir
+
+        path = checkpoints_dir() / name if (checkpoints_dir() / name).is_dir() else path
+    if path.is_dir():
+        files = [path / name for name in (RECIPE_FILE, "config.json")]
+        path = next((file for file in files if file.is_file()), files[0])
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"config {path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ValueError(f"config {path} is not JSON: {error}.") from None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f'config {path} must hold settings, such as {{"image_size": 192}}; received '
+            f"{type(settings).__name__}."
+        )
+    return settings
 
 
 def read_config(run_dir):

@@ -1,6 +1,6 @@
 """Photographs → `tf.data.Dataset` of (L, ab) batches. All work happens in the graph.
 
-    order → read and decode → upright → resize → crop, mirror → batch → Lab
+    order → read and decode → upright → resize → crop, mirror, age → batch → Lab
 
 The order comes first, so that shuffling moves numbers and not pictures. It is a pure function of
 (seed, epoch), and augmentation of (seed, sample number).
@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from pix2pix_tf import color
+from pix2pix_tf import augmentation, color
 from pix2pix_tf.sources import open_source
 
 JITTER = 286 / 256  # the paper resizes to 286 pixels and crops 256
@@ -24,6 +24,8 @@ def photo_dataset(
     split=None,
     validation_fraction=0.05,
     augment=None,
+    crop=None,
+    ageing=False,
     shuffle=None,
     repeat=False,
     start=0,
@@ -45,6 +47,9 @@ def photo_dataset(
         validation_fraction: share of the validation side; at least one photograph is on it.
         augment: random crops of 256/286 of the picture and mirroring; by default unless `split` is
             "validation".
+        crop: augment by crops whose sides are drawn, each by itself, between this share of the
+            picture's sides and the whole; None for the paper's 256/286.
+        ageing: augment L by what old photographs suffer, see `augmentation.age`.
         shuffle: by default as `augment`. Every pass has a new order.
         repeat: pass after pass without end, every batch full; give `fit` its `steps_per_epoch`.
         start: with `repeat`, the number of samples to skip, before anything is decoded.
@@ -59,33 +64,57 @@ def photo_dataset(
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
-        ValueError: for an unknown `split`.
+        ValueError: for an unknown `split`, or `ageing` of pairs.
     """
     augment = split != "validation" if augment is None else augment
     shuffle = augment if shuffle is None else shuffle
     source = open_source(source, strict=strict, drop_grey=drop_grey)
     source = source.side(split, validation_fraction)
+    if ageing and source.channels == (3, 3):
+        raise ValueError("ageing is for photographs; the source holds pairs. Use ageing=False.")
     dataset = source.samples(shuffle, repeat, start, seed).map(
-        _loader(source, image_size, augment, seed), num_parallel_calls=tf.data.AUTOTUNE
+        _loader(source, image_size, augment, crop, ageing and augment, seed),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
     dataset = dataset.batch(batch_size, drop_remainder=repeat)
-    split_pair = _split_pair if source.channels == (3, 3) else color.rgb_to_l_ab
-    dataset = dataset.map(split_pair, num_parallel_calls=tf.data.AUTOTUNE)
+    if not (ageing and augment):
+        split_pair = _split_pair if source.channels == (3, 3) else color.rgb_to_l_ab
+        dataset = dataset.map(split_pair, num_parallel_calls=tf.data.AUTOTUNE)
     if not repeat:
         steps = math.ceil(source.count / batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _loader(source, image_size, augment, seed):
-    """Map function from an element of `source` to RGB (image_size, image_size, 3) in [0, 1]."""
-    side = round(image_size * JITTER) if augment else image_size
+def _loader(source, image_size, augment, crop, ageing, seed):
+    """Map function from an element of `source` to RGB (image_size, image_size, 3) in [0, 1], or
+    to L and ab if L is aged."""
+    side = image_size
+    if augment:  # large enough that the smallest crop is not enlarged
+        side = round(image_size * (JITTER if crop is None else 1.0 / crop))
 
     def load(element, key):
-        rgb = resize(tf.cast(source.picture(element, side), tf.float32) / 255.0, side)
-        return _augment(rgb, image_size, seed, key) if augment else rgb
+        picture = source.picture(element, side)
+        if not augment:
+            return resize(to_unit(picture), side)
+        # Two 32-bit words: the run's seed with the pass, and the position within the pass.
+        words = tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + key[0], key[1]])
+        keys = tf.random.experimental.stateless_split(words, 3)
+        if crop is None:
+            rgb = resize(to_unit(picture), side)
+            size = (image_size, image_size, rgb.shape[-1])
+            rgb = tf.image.stateless_random_crop(rgb, size, keys[0])
+        else:
+            rgb = resize(to_unit(augmentation.crop(picture, crop, keys[0])), image_size)
+        rgb = tf.image.stateless_random_flip_left_right(rgb, keys[1])
+        return augmentation.age(*color.rgb_to_l_ab(rgb), keys[2]) if ageing else rgb
 
     return load
+
+
+def to_unit(picture):
+    """uint8 → float32 in [0, 1]."""
+    return tf.cast(picture, tf.float32) / 255.0
 
 
 def _split_pair(pictures):
@@ -101,12 +130,3 @@ def resize(image, side):
     """
     image = tf.image.resize(image, (side, side), "bilinear", antialias=True)
     return tf.ensure_shape(image, (side, side, image.shape[-1]))
-
-
-def _augment(image, image_size, seed, key):
-    # Two 32-bit words: the run's seed with the pass, and the position within the pass.
-    words = tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + key[0], key[1]])
-    crop_key, mirror_key = tf.unstack(tf.random.experimental.stateless_split(words, 2))
-    size = (image_size, image_size, image.shape[-1])
-    image = tf.image.stateless_random_crop(image, size, crop_key)
-    return tf.image.stateless_random_flip_left_right(image, mirror_key)

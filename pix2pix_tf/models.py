@@ -64,7 +64,8 @@ def unet_generator(
         norm_epsilon, norm_momentum: of the batch norm; instance norm uses the epsilon.
         encoder: None for the paper's encoder, or "mobilenet_v2" for an ImageNet one.
         weights: "imagenet" (Keras downloads them once) or None; with an encoder only.
-        encoder_trainable: False freezes the encoder, batch-norm statistics included.
+        encoder_trainable: False freezes the encoder. A trainable one with weights keeps their batch
+            norm frozen, statistics included, as is usual in fine-tuning.
         dtype: Keras dtype policy, such as "mixed_bfloat16"; None for the global one.
         name: name of the model.
 
@@ -200,18 +201,30 @@ def with_dtype(model, dtype):
     return copy
 
 
+def encoder_layers(generator):
+    """Layers of a generator's ImageNet encoder; empty if it has none."""
+    if not {layer.name for layer in generator.layers}.issuperset(MOBILENET_V2_TAPS):
+        return []
+    return [layer for layer in generator.layers if layer.name.startswith(_MOBILENET_V2_PREFIXES)]
+
+
 def set_encoder_trainable(generator, trainable):
-    """Freezes or thaws the ImageNet encoder of a generator, batch-norm statistics included.
+    """Freezes or thaws the ImageNet encoder of a generator; its batch norm stays frozen.
 
     Raises:
         ValueError: if the generator has none.
     """
-    names = {layer.name for layer in generator.layers}
-    if not names.issuperset(MOBILENET_V2_TAPS):
+    layers = encoder_layers(generator)
+    if not layers:
         raise ValueError("the generator has no ImageNet encoder to freeze; build it with encoder=…")
-    for layer in generator.layers:
-        if layer.name.startswith(_MOBILENET_V2_PREFIXES):
-            layer.trainable = trainable
+    _fine_tune(layers, trainable)
+
+
+def _fine_tune(layers, trainable):
+    # Statistics of a few photographs are worse than those of the ImageNet photographs.
+    for layer in layers:
+        frozen = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = trainable and not frozen
 
 
 def _plain_encoder(inputs, filters, depth, normalise, bottleneck_norm, slope):
@@ -250,8 +263,8 @@ def _mobilenet_v2_encoder(inputs, weights, trainable):
         encoder = keras.applications.MobileNetV2(
             include_top=False, weights=weights, input_tensor=rgb
         )
-    for layer in encoder.layers:
-        layer.trainable = trainable
+    if weights is not None or not trainable:
+        _fine_tune(encoder.layers, trainable)
     return [encoder.get_layer(tap).output for tap in MOBILENET_V2_TAPS]
 
 

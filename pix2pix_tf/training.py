@@ -111,11 +111,14 @@ def train(config, dry_run=False):
         print(f"resuming from {restored}, step {done}", flush=True)
 
     def batches(step):
+        small = step < config.small_epochs * steps_per_epoch
         return photo_dataset(
             train_source,
-            image_size=config.image_size,
+            image_size=config.small_size if small else config.image_size,
             batch_size=config.batch_size,
             augment=config.augment,
+            crop=config.crop,
+            ageing=config.ageing,
             shuffle=True,
             repeat=True,
             start=step * config.batch_size,
@@ -132,7 +135,14 @@ def train(config, dry_run=False):
         _report_grey(model, validation)
     try:
         with checkpoint:
-            _fit(model, batches, validation, along_the_way, config.epochs, steps_per_epoch)
+            _fit(
+                model,
+                batches,
+                validation,
+                along_the_way,
+                (config.small_epochs, config.epochs),
+                steps_per_epoch,
+            )
     except callbacks.Interrupted as interruption:
         print(
             f"interrupted ({interruption}) at step {int(model.step.value)}; saved in {run_dir}. "
@@ -153,7 +163,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
         config.discriminator_filters,
         input_channels=channels[0],
         target_channels=channels[1],
-        image_size=config.image_size,
+        image_size=None if config.small_epochs else config.image_size,
         norm=config.norm,
         slope=config.slope,
         norm_epsilon=config.norm_epsilon,
@@ -165,7 +175,18 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
     falling = config.decay_epochs * steps_per_epoch
     resting = config.l1_epochs * steps_per_epoch  # steps that the discriminator's optimizer misses
     model.compile(
-        generator_optimizer=_adam(config.learning_rate, config.beta_1, total, falling),
+        generator_optimizer=_adam(
+            config.learning_rate,
+            config.beta_1,
+            total,
+            falling,
+            slow=[
+                variable
+                for layer in models.encoder_layers(generator)
+                for variable in layer.trainable_variables
+            ],
+            slow_rate=config.encoder_rate,
+        ),
         discriminator_optimizer=_adam(
             config.discriminator_learning_rate or config.learning_rate,
             config.beta_1,
@@ -173,7 +194,9 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
             falling,
         ),
         gan_loss=config.gan_loss,
+        distance=config.distance,
         l1_weight=config.l1_weight,
+        chroma_weight=config.chroma_weight,
         adversarial_weight=config.adversarial_weight,
         discriminator_weight=config.discriminator_weight,
         jit_compile={"auto": "auto", "on": True, "off": False}[config.jit_compile],
@@ -203,9 +226,33 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "total": self.total, "falling": self.falling}
 
 
-def _adam(rate, beta_1, total, falling):
+def _adam(rate, beta_1, total, falling, **kwargs):
     schedule = LinearDecay(rate, total, falling) if falling else rate
-    return keras.optimizers.Adam(schedule, beta_1=beta_1)
+    return TwoRateAdam(learning_rate=schedule, beta_1=beta_1, **kwargs)
+
+
+class TwoRateAdam(keras.optimizers.Adam):
+    """Adam with a lower learning rate for some of the variables.
+
+    Args:
+        slow: variables, such as those of a pretrained encoder.
+        slow_rate: their learning rate as a share of that of the others.
+        **kwargs: of `keras.optimizers.Adam`.
+    """
+
+    def __init__(self, slow=(), slow_rate=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.slow_paths = {variable.path for variable in slow}
+        self.slow_rate = slow_rate
+
+    def build(self, variables):
+        super().build(variables)
+        self._slow = [variable.path in self.slow_paths for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self._slow[self._get_variable_index(variable)]:
+            learning_rate = learning_rate * self.slow_rate
+        super().update_step(gradient, variable, learning_rate)
 
 
 def _generator(config, policy, channels):
@@ -310,9 +357,10 @@ def _samples(source, config):
     return tuple(np.asarray(part) for part in next(iter(dataset)))
 
 
-def _fit(model, batches, validation, along_the_way, epochs, steps_per_epoch):
-    epoch, offset = divmod(int(model.step.value), steps_per_epoch)
+def _fit(model, batches, validation, along_the_way, ends, steps_per_epoch):
+    """Trains up to each of the epochs `ends`, at whose ends the batches change."""
     common = {"validation_data": validation, "callbacks": along_the_way, "verbose": 0}
+    epoch, offset = divmod(int(model.step.value), steps_per_epoch)
     if offset:  # the rest of an epoch that was interrupted
         model.keep_metrics()
         model.fit(
@@ -323,14 +371,16 @@ def _fit(model, batches, validation, along_the_way, epochs, steps_per_epoch):
             **common,
         )
         epoch += 1
-    if epoch < epochs:
-        model.fit(
-            batches(epoch * steps_per_epoch),
-            initial_epoch=epoch,
-            epochs=epochs,
-            steps_per_epoch=steps_per_epoch,
-            **common,
-        )
+    for end in ends:
+        if epoch < end:
+            model.fit(
+                batches(epoch * steps_per_epoch),
+                initial_epoch=epoch,
+                epochs=end,
+                steps_per_epoch=steps_per_epoch,
+                **common,
+            )
+            epoch = end
 
 
 def _report_grey(model, validation):

@@ -143,3 +143,58 @@ def test_counts_are_at_least_one(name):
     with pytest.raises(ValueError, match=f"{name} must be 1 or more; received 0"):
         make_config(**{name: 0})
     assert getattr(make_config(**{name: 1}), name) == 1
+
+
+# Recipes in files.
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text('{"preset": "photos", "filters": 32, "crop": 0.5}')
+    return path
+
+
+def test_a_recipe_refines_its_preset_and_settings_refine_the_recipe(recipe):
+    for given in (recipe, recipe.parent, str(recipe)):
+        config = make_config(config=given, crop=0.7, data="photos")
+        assert config.preset == "photos"
+        assert (config.filters, config.crop) == (32, 0.7)
+        assert config.image_size == PRESETS["photos"]["image_size"]
+    assert make_config("paper", config=recipe).image_size == 256  # a preset that was asked for
+
+
+def test_a_runs_config_is_a_recipe(tmp_path):
+    config = make_config("photos", filters=8, run_dir=tmp_path / "first", seed=4)
+    (tmp_path / "config.json").write_text(config.to_json())
+    again = make_config(config=tmp_path, run_dir=tmp_path / "second")
+    assert config.differences(again) == ["run_dir"]
+
+
+def test_recipes_that_cannot_be_read(tmp_path):
+    path = tmp_path / "recipe.json"
+    with pytest.raises(ValueError, match=r"recipe\.json cannot be read: No such file"):
+        make_config(config=path)
+    for content, message in (("{", "is not JSON"), ("[1]", "must hold settings.*received list")):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            make_config(config=path)
+    path.write_text('{"colour": "green"}')
+    with pytest.raises(ValueError, match="unknown setting 'colour'"):
+        make_config(config=path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop": 0.0}, "crop must lie above 0 and up to 1"),
+        ({"crop": 1.5}, "crop must lie above 0 and up to 1"),
+        ({"small_epochs": 3}, "small_size and small_epochs go together; received None and 3"),
+        ({"small_size": 128}, "small_size and small_epochs go together; received 128 and 0"),
+        ({"small_size": 100, "small_epochs": 1}, "small_size must be a multiple of 32"),
+        ({"small_size": 128, "small_epochs": 1, "encoder": "none"}, "the plain U-Net takes one"),
+    ],
+)
+def test_settings_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_config("photos", **settings)

@@ -427,6 +427,36 @@ def test_crops_are_of_256_in_286(gradients, forty):
     assert len(corners) > 6
 
 
+def test_crops_of_any_share(gradients):
+    """Red rises from 30 to 220 across these pictures: its range tells the width of a crop."""
+    crops = photo_dataset(gradients, image_size=32, augment=True, crop=0.5, repeat=True).take(60)
+    shares = [np.ptp(rgb[..., 0].astype(int)) / 190 for rgb in pictures(crops)]
+    assert 0.45 < min(shares) < 0.6
+    assert 0.9 < max(shares) < 1.02
+
+
+def test_ageing_changes_tones_and_the_same_crop_and_mirroring_stay(gradients):
+    options = {"image_size": 32, "augment": True, "crop": 0.5, "repeat": True, "seed": 5}
+    plain = photo_dataset(gradients, **options).take(12)
+    aged = photo_dataset(gradients, ageing=True, **options).take(12)
+    changed = 0
+    for (L, ab), (aged_L, aged_ab) in zip(plain, aged, strict=True):
+        assert L.shape == aged_L.shape
+        assert ab.shape == aged_ab.shape
+        changed += not np.allclose(L, aged_L, atol=1e-4)
+        inside = ~(aged_ab.numpy() == 0).all(-1)  # not in a border
+        assert np.allclose(ab.numpy()[inside], aged_ab.numpy()[inside], atol=1e-5)
+    assert 6 <= changed <= 12
+
+
+def test_validation_photographs_do_not_age(gradients):
+    options = {"image_size": 32, "augment": False}
+    plain = next(iter(photo_dataset(gradients, **options)))
+    aged = next(iter(photo_dataset(gradients, ageing=True, crop=0.5, **options)))
+    for a, b in zip(plain, aged, strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_batches_do_not_change_the_augmentation(gradients, forty):
     paired = [L for pair, _ in augmented(gradients, 3, batch_size=2) for L in pair]
     assert np.array_equal(paired, [L[0] for L, _ in forty[:6]])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from pix2pix_tf.generators import save_generator
 from pix2pix_tf.models import (
     MOBILENET_V2_TAPS,
+    encoder_layers,
     patchgan_discriminator,
     set_encoder_trainable,
     unet_generator,
@@ -272,13 +273,34 @@ def test_frozen_encoders_statistics_rest_in_training(encoder_generator):
 
 def test_encoder_thaws_and_freezes_again():
     generator = unet_generator(32, 4, encoder="mobilenet_v2", weights=None)
-    thawed = trainable_count(generator)
+    whole = trainable_count(generator)
     set_encoder_trainable(generator, False)
     frozen = trainable_count(generator)
     set_encoder_trainable(generator, True)
-    assert trainable_count(generator) == thawed > frozen + 1_500_000
+    norms = sum(
+        2 * layer.output.shape[-1]  # scale and offset
+        for layer in encoder_layers(generator)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    )
+    assert norms > 20_000
+    assert trainable_count(generator) == whole - norms > frozen + 1_500_000
     with pytest.raises(ValueError, match="no ImageNet encoder"):
         set_encoder_trainable(unet_generator(32, 4), False)
+    assert encoder_layers(unet_generator(32, 4)) == []
+
+
+def test_fine_tuning_leaves_the_encoders_batch_norm_alone():
+    generator = unet_generator(32, 4, encoder="mobilenet_v2", weights=None)
+    set_encoder_trainable(generator, True)
+    norms = [
+        layer
+        for layer in encoder_layers(generator)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    before = [w.numpy() for layer in norms for w in layer.weights]
+    generator(noise(2, 32, 32, 1), training=True)
+    after = [w.numpy() for layer in norms for w in layer.weights]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_encoders_taps_are_narrow(encoder_generator):

@@ -18,7 +18,7 @@ from pix2pix_tf.callbacks import NonFiniteLossError, Progress
 from pix2pix_tf.config import make_config, read_config
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
-from pix2pix_tf.training import LinearDecay, build_model, train
+from pix2pix_tf.training import LinearDecay, TwoRateAdam, build_model, train
 
 TINY = {
     "image_size": 32,
@@ -451,3 +451,66 @@ def test_without_decay_the_rate_stays(tiny):
     model.generator_optimizer.iterations.assign(10**6)
     assert float(model.generator_optimizer.learning_rate) == pytest.approx(2e-4)
     assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(2e-4)
+
+
+def test_two_rates():
+    """Adam's first step is the learning rate, whatever the gradient."""
+    fast, slow = (keras.Variable([1.0, 1.0]) for _ in range(2))
+    optimizer = TwoRateAdam(slow=[slow], slow_rate=0.1, learning_rate=0.5)
+    optimizer.build([fast, slow])
+    step = tf.function(lambda: optimizer.apply([tf.ones(2), tf.fill(2, 7.0)], [fast, slow]))
+    step()
+    assert np.allclose(fast, 0.5, atol=1e-5)
+    assert np.allclose(slow, 0.95, atol=1e-5)
+
+
+def test_the_encoder_learns_at_its_own_rate(tiny):
+    config = tiny("run", encoder="mobilenet_v2", encoder_weights="none", encoder_rate=0.0, epochs=1)
+    model = build_model(config, 4)
+    before = [w.numpy() for w in model.generator.trainable_variables]
+    encoder = {v.path for layer in models.encoder_layers(model.generator) for v in layer.weights}
+    L, ab = np.zeros((2, 32, 32, 1), np.float32), np.ones((2, 32, 32, 2), np.float32)
+    model.train_on_batch(L, ab)
+    for variable, old in zip(model.generator.trainable_variables, before, strict=True):
+        if variable.path in encoder:
+            assert np.array_equal(variable, old), variable.path
+    changed = [
+        not np.array_equal(variable, old)
+        for variable, old in zip(model.generator.trainable_variables, before, strict=True)
+        if variable.path not in encoder
+    ]
+    assert np.mean(changed) > 0.8
+
+
+# Small photographs first.
+
+
+def test_first_epochs_at_a_smaller_size(tiny, tmp_path, signals, monkeypatch, capsys):
+    """Two epochs of four steps at 32 pixels, one at 64, stopped within the second."""
+    sizes = []
+    dataset = photo_dataset
+
+    def watched(*args, **options):
+        if options.get("repeat"):
+            sizes.append((options["image_size"], options["start"]))
+        return dataset(*args, **options)
+
+    monkeypatch.setattr("pix2pix_tf.training.photo_dataset", watched)
+    config = tiny(
+        tmp_path / "run",
+        encoder="mobilenet_v2",
+        encoder_weights="none",
+        image_size=64,
+        small_size=32,
+        small_epochs=2,
+        epochs=3,
+        crop=0.6,
+        ageing=True,
+    )
+    signals[6] = signal.SIGTERM
+    assert train(config) is False
+    assert sizes == [(32, 0)]
+    assert train(config) is True
+    assert sizes == [(32, 0), (32, 12), (64, 16)]
+    assert [row["epoch"] for row in table(tmp_path / "run")] == ["1", "2", "3"]
+    assert load_generator(tmp_path / "run")[1].image_size == 64
