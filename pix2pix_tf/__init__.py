@@ -20,6 +20,7 @@ _HOME = {
     "make_config": "config",
     "patchgan_discriminator": "models",
     "photo_dataset": "data",
+    "saturate": "generators",
     "save_generator": "generators",
     "train": "training",
     "unet_generator": "models",

@@ -375,6 +375,11 @@ def _add_export(commands):
         help="tflite: photographs to calibrate network_int8 with and to judge all files by "
         "(default: the shipped samples)",
     )
+    parser.add_argument(
+        "--saturation",
+        type=float,
+        help="keras: multiply the last layer, for stronger (1.2) or paler (0.8) colours",
+    )
     parser.set_defaults(run=_export)
 
 
@@ -382,6 +387,11 @@ def _export(options):
     from pix2pix_tf.generators import find_generator
 
     find_generator(options.generator)  # before TensorFlow takes its seconds
+    if options.saturation is not None and options.format != "keras":
+        raise ValueError(
+            f"--saturation goes with --format keras; received --format {options.format}. Export "
+            "to keras with it first, and then from there."
+        )
     _import_tensorflow()
     export = {
         "saved_model": _export_saved_model,
@@ -426,9 +436,11 @@ def _export_tflite(options):
 
 
 def _export_keras(options):
-    from pix2pix_tf.generators import GENERATOR_FILE, load_generator, save_generator
+    from pix2pix_tf.generators import GENERATOR_FILE, load_generator, saturate, save_generator
 
     model, info = load_generator(options.generator)
+    if options.saturation is not None:
+        saturate(model, options.saturation)
     path = Path(options.output) / GENERATOR_FILE
     save_generator(model, path, info.image_size, float16=True)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, image size {info.image_size}")

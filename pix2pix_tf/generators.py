@@ -146,6 +146,31 @@ def save_generator(model, path, image_size, float16=False):
     write_atomically(path, buffer.getvalue())
 
 
+def saturate(model, saturation):
+    """Makes a generator of ab paint stronger (above 1) or paler (below 1) colours.
+
+    A generator trained for the least error mutes what it is unsure of. The weights of its last
+    layer are multiplied, so that every export paints alike; the tanh after it keeps ab in range.
+
+    Args:
+        model: generator as `models.unet_generator` builds it; changed in place.
+        saturation: factor of chroma for colours that are not very strong.
+
+    Raises:
+        ValueError: if the factor is not above 0, or the model is no such generator.
+    """
+    if not saturation > 0:
+        raise ValueError(f"saturation must be above 0, such as 1.2; received {saturation}.")
+    last = [layer for layer in model.layers if layer.weights][-1:]
+    tanh = model.layers[-1].get_config().get("activation") == "tanh"
+    if model.output_shape[-1] != 2 or not tanh or len(last[0].weights) != 2:
+        raise ValueError(
+            "saturation is for generators of ab whose last layer is a convolution before a tanh."
+        )
+    for weight in last[0].weights:  # kernel and bias
+        weight.assign(weight * saturation)
+
+
 def _weights_as_float16(content):
     """An HDF5 file with its float32 datasets stored as float16, where their values fit."""
     import h5py

@@ -1,4 +1,4 @@
-"""Losses: pure functions of logits and images, each giving a float32 scalar."""
+"""Adversarial and L1 losses: pure functions of logits and images, each giving a float32 scalar."""
 
 import keras
 from keras import ops
@@ -14,39 +14,6 @@ def l1_loss(target, result):
         target, result: (batch, height, width, channels) in [-1, 1].
     """
     return ops.mean(ops.abs(_float32(target) - _float32(result)))
-
-
-def euclidean_loss(target, result):
-    """Mean distance in the plane of a and b, where L1 takes |Δa| + |Δb|.
-
-    The distance is √((Δa² + Δb²) / 2), so that an equal error in both counts as in L1. It is what
-    the metric AuC averages, and it prefers no hue: L1 pulls towards the axes, blue and yellow, red
-    and green.
-
-    Args:
-        target, result: (batch, height, width, channels) in [-1, 1].
-    """
-    return ops.mean(_norm(_float32(target) - _float32(result)))
-
-
-def missing_chroma(target, result):
-    """By how much the mean chroma of each photograph falls short of its truth's; 0 where it
-    does not.
-
-    Where a colour is uncertain the least error lies between the possible ones, near grey. A weight
-    w on this term, under that of the distance, moves such pixels outward and leaves alone those
-    that are certain (kin to the colourfulness loss of Kang et al., "DDColor", ICCV 2023).
-
-    Args:
-        target, result: ab (batch, height, width, 2) in [-1, 1].
-    """
-    target, result = (ops.mean(_norm(_float32(ab)), axis=(1, 2)) for ab in (target, result))
-    return ops.mean(ops.relu(target - result))
-
-
-def _norm(x):
-    # 1e-4 is a hundredth of a Lab unit: √ has no slope at 0.
-    return ops.sqrt(ops.mean(ops.square(x), axis=-1) + 1e-8)
 
 
 def vanilla_generator_loss(fake_logits):
@@ -85,7 +52,6 @@ def hinge_discriminator_loss(real_logits, fake_logits):
     )
 
 
-DISTANCES = {"l1": l1_loss, "euclidean": euclidean_loss}
 GAN_LOSSES = {
     "vanilla": (vanilla_generator_loss, vanilla_discriminator_loss),
     "least_squares": (least_squares_generator_loss, least_squares_discriminator_loss),

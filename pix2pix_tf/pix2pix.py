@@ -71,9 +71,7 @@ class Pix2Pix(keras.Model):
         generator_optimizer=None,
         discriminator_optimizer=None,
         gan_loss="vanilla",
-        distance="l1",
         l1_weight=100.0,
-        chroma_weight=0.0,
         adversarial_weight=1.0,
         discriminator_weight=0.5,
         **kwargs,
@@ -85,28 +83,14 @@ class Pix2Pix(keras.Model):
                 2e-4 and β₁ 0.5 if None (the paper's). Under the policy "mixed_float16" each is
                 wrapped in a LossScaleOptimizer of its own.
             gan_loss: "vanilla", "least_squares" or "hinge".
-            distance: between result and truth, "l1" or "euclidean".
-            l1_weight: weight of this distance in the generator's loss, the paper's λ.
-            chroma_weight: weight of missing chroma in the generator's loss, see
-                `losses.missing_chroma`; for generators of ab.
+            l1_weight: weight of L1 in the generator's loss, the paper's λ.
             adversarial_weight: weight of the adversarial term in the generator's loss.
             discriminator_weight: weight of real + fake in the discriminator's loss; the paper
                 halves it to slow the discriminator down.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` of `keras.Model.compile`.
         """
         self.generator_loss, self.discriminator_loss = losses.gan_losses(gan_loss)
-        if distance not in losses.DISTANCES:
-            raise ValueError(
-                f"distance must be one of {', '.join(losses.DISTANCES)}; received {distance!r}."
-            )
-        if chroma_weight and not self.paints_ab:
-            raise ValueError(
-                f"chroma_weight is for generators of ab; this one gives "
-                f"{self.generator.output_shape[-1]} channels. Use 0."
-            )
-        self.distance = losses.DISTANCES[distance]
         self.l1_weight = l1_weight
-        self.chroma_weight = chroma_weight
         self.adversarial_weight = adversarial_weight
         self.discriminator_weight = discriminator_weight
         self.generator_optimizer = _prepared(generator_optimizer, self.generator)
@@ -162,7 +146,7 @@ class Pix2Pix(keras.Model):
         inputs, target, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape(persistent=True) as tape:
             result = self.generator(inputs, training=True)
-            l1 = self.distance(target, result)
+            l1 = losses.l1_loss(target, result)
             g_adv = d_loss = tf.constant(0.0)
             if self.adversarial:
                 real_logits = self.discriminator([inputs, target], training=True)
@@ -172,8 +156,6 @@ class Pix2Pix(keras.Model):
                     real_logits, fake_logits
                 )
             g_loss = self.adversarial_weight * g_adv + self.l1_weight * l1
-            if self.chroma_weight:
-                g_loss += self.chroma_weight * losses.missing_chroma(target, result)
             scaled_g_loss = self.generator_optimizer.scale_loss(g_loss)
             scaled_d_loss = self.discriminator_optimizer.scale_loss(d_loss)
 

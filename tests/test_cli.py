@@ -14,7 +14,13 @@ from PIL import Image
 
 import pix2pix_tf
 from pix2pix_tf.cli import main
-from pix2pix_tf.generators import checkpoints_dir, samples_dir, save_generator, shipped_generators
+from pix2pix_tf.generators import (
+    checkpoints_dir,
+    load_generator,
+    samples_dir,
+    save_generator,
+    shipped_generators,
+)
 from pix2pix_tf.models import unet_generator
 
 ROOT = Path(pix2pix_tf.__file__).parent.parent
@@ -115,6 +121,11 @@ def test_odd_files_are_colourised_or_named(generator, odd_folder, tmp_path, caps
         (["fit", "--data", "no-such-folder"], "no such file or folder"),
         (["fit", "--image-size", "300", "--run-dir", "r"], "power of two from 32 up; received 300"),
         (["export", "no-such", "-o", "out"], "expected a .keras file"),
+        (["fit", "--config", "no-such.json"], "config no-such.json cannot be read: No such file"),
+        (
+            ["export", "photos-v2", "-o", "out", "--saturation", "1.2"],
+            "--saturation goes with --format keras; received --format saved_model",
+        ),
     ],
 )
 def test_bad_input_gets_one_line(arguments, words, tmp_path, monkeypatch, capsys):
@@ -164,6 +175,26 @@ def test_export_halves_the_file(generator, tmp_path, capsys):
     assert "image size 32" in capsys.readouterr().out
     sizes = [path.stat().st_size for path in (tmp_path / "generator.keras", generator)]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_export_saturates(generator, tmp_path):
+    arguments = ["export", str(generator), "--format", "keras", "-o", str(tmp_path)]
+    assert main([*arguments, "--saturation", "2"]) == 0
+    before, after = (
+        load_generator(path)[0].layers[-2].get_weights()[0] for path in (generator, tmp_path)
+    )
+    assert np.abs(before).max() > 0
+    assert np.allclose(after, 2 * before, rtol=2e-3)  # float16
+
+
+def test_fit_takes_a_recipe_that_flags_override(photographs, tmp_path, capsys):
+    recipe = {"preset": "demo", "image_size": 32, "filters": 4, "batch_size": 2, "crop": 0.5}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    fit = ["fit", "--config", str(tmp_path), "--data", str(photographs), "--batch-size", "3"]
+    assert main([*fit, "--run-dir", str(tmp_path / "run"), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    for setting in ('"filters": 4', '"crop": 0.5', '"batch_size": 3', '"preset": "demo"'):
+        assert setting in printed
 
 
 def test_ctrl_c_leaves_whole_files(generator, tmp_path):

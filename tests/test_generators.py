@@ -12,6 +12,7 @@ from pix2pix_tf.generators import (
     find_generator,
     load_generator,
     samples_dir,
+    saturate,
     save_generator,
     shipped_generators,
 )
@@ -163,3 +164,29 @@ def test_a_discriminator_is_no_generator(tmp_path):
     patchgan_discriminator(1, 2, image_size=32).save(tmp_path / "discriminator.keras")
     with pytest.raises(ValueError, match="is not a generator: expected one image as input"):
         load_generator(tmp_path / "discriminator.keras")
+
+
+def test_saturation_multiplies_what_is_not_very_strong(generator):
+    pale = keras.models.clone_model(generator)
+    pale.set_weights(generator.get_weights())
+    strong = keras.models.clone_model(generator)
+    strong.set_weights(generator.get_weights())
+    saturate(strong, 1.5)
+    saturate(pale, 0.5)
+    L = noise()
+    ab = np.asarray(generator(L))
+    assert np.ptp(ab) > 1e-3
+    # The tanh is undone to see the last layer itself.
+    for other, factor in ((strong, 1.5), (pale, 0.5)):
+        assert np.allclose(np.arctanh(other(L)), factor * np.arctanh(ab), atol=1e-5)
+
+
+def test_saturation_that_cannot_be(generator):
+    for factor in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="saturation must be above 0"):
+            saturate(generator, factor)
+    rgb = unet_generator(32, 2, depth=2, input_channels=3, output_channels=3)
+    bare = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Conv2D(2, 1)])
+    for other in (rgb, bare):
+        with pytest.raises(ValueError, match="saturation is for generators of ab"):
+            saturate(other, 1.2)

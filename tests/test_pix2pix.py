@@ -86,26 +86,6 @@ def test_weights_of_the_terms():
     assert logs_of(model, L, AB) == pytest.approx(expected)
 
 
-def test_distance_and_missing_chroma():
-    """An error of 0.5 in a and in b counts 0.5 in both distances; the chroma that lacks, too."""
-    model = followed(gan_loss="hinge", distance="euclidean", l1_weight=10.0, chroma_weight=4.0)
-    expected = {"g_l1": 0.5, "g_adv": 0.0, "d_loss": 1.0, "g_loss": 10 * 0.5 + 4 * 0.5}
-    assert logs_of(model, L, AB) == pytest.approx(expected, rel=1e-4)
-
-
-def test_distances_and_chroma_that_cannot_be():
-    with pytest.raises(ValueError, match="distance must be one of l1, euclidean; received 'l2'"):
-        followed(distance="l2")
-    rgb = Pix2Pix(
-        unet_generator(32, 2, depth=2, input_channels=3, output_channels=3),
-        patchgan_discriminator(1, 2, input_channels=3, target_channels=3),
-    )
-    with pytest.raises(
-        ValueError, match=r"chroma_weight is for generators of ab.*gives 3 channels"
-    ):
-        rgb.compile(chroma_weight=1.0)
-
-
 def test_weights_after_one_step():
     model = followed()
     model.train_on_batch(L, AB)

@@ -384,7 +384,7 @@ def test_init_thaws_an_encoder_that_was_frozen(tiny, tmp_path):
     save_generator(frozen, tmp_path / "generator.keras", 64)
     config = tiny("run", init=tmp_path, image_size=64, encoder="mobilenet_v2")
     thawed = build_model(config, 4).generator
-    assert len(thawed.trainable_variables) > len(frozen.trainable_variables) + 100
+    assert len(thawed.trainable_variables) > len(frozen.trainable_variables) + 50
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -458,19 +458,21 @@ def test_two_rates():
     fast, slow = (keras.Variable([1.0, 1.0]) for _ in range(2))
     optimizer = TwoRateAdam(slow=[slow], slow_rate=0.1, learning_rate=0.5)
     optimizer.build([fast, slow])
-    step = tf.function(lambda: optimizer.apply([tf.ones(2), tf.fill(2, 7.0)], [fast, slow]))
+    step = tf.function(lambda: optimizer.apply([tf.ones(2), tf.fill((2,), 7.0)], [fast, slow]))
     step()
     assert np.allclose(fast, 0.5, atol=1e-5)
     assert np.allclose(slow, 0.95, atol=1e-5)
 
 
 def test_the_encoder_learns_at_its_own_rate(tiny):
-    config = tiny("run", encoder="mobilenet_v2", encoder_weights="none", encoder_rate=0.0, epochs=1)
+    config = tiny(
+        "run", encoder="mobilenet_v2", encoder_weights="none", encoder_rate=0.0, image_size=64
+    )
     model = build_model(config, 4)
     before = [w.numpy() for w in model.generator.trainable_variables]
     encoder = {v.path for layer in models.encoder_layers(model.generator) for v in layer.weights}
-    L, ab = np.zeros((2, 32, 32, 1), np.float32), np.ones((2, 32, 32, 2), np.float32)
-    model.train_on_batch(L, ab)
+    draw = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    model.train_on_batch(draw[..., :1], draw[..., 1:])
     for variable, old in zip(model.generator.trainable_variables, before, strict=True):
         if variable.path in encoder:
             assert np.array_equal(variable, old), variable.path
