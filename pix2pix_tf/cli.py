@@ -287,11 +287,21 @@ def _add_evaluate(commands):
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="for results.json, photographs.csv and sheet.png"
     )
+    parser.add_argument(
+        "--sheet-photographs",
+        type=int,
+        default=24,
+        help="first photographs that the sheet shows (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the intervals' resamples")
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(options):
+    if options.sheet_photographs < 1:
+        raise ValueError(
+            f"--sheet-photographs must be 1 or more; received {options.sheet_photographs}."
+        )
     _import_tensorflow()
     from pix2pix_tf import evaluation
     from pix2pix_tf.colorizer import Colorizer
@@ -301,7 +311,7 @@ def _evaluate(options):
         name: Colorizer.load(name, "litert" if name.endswith(".tflite") else "tensorflow")
         for name in names
     }
-    outcome = evaluation.evaluate(colorizers, options.data)
+    outcome = evaluation.evaluate(colorizers, options.data, options.sheet_photographs)
     summary = evaluation.summarise(outcome, options.seed)
     for path, reason in outcome["errors"]:
         print(f"{path} FAILED: {reason}", file=sys.stderr)

@@ -35,7 +35,7 @@ SIDE = 256  # pixels
 ALL_GREY = "all grey"
 _BATCH = 8
 _RESAMPLES = 2000  # of the bootstrap
-_SHEET_PHOTOGRAPHS = 24
+SHEET_PHOTOGRAPHS = 24
 
 METRICS = {
     "psnr": metrics.PSNR(),
@@ -46,17 +46,18 @@ METRICS = {
 }
 
 
-def evaluate(colorizers, source):
+def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
     """Scores Colorizers, and "all grey", on the photographs of a source.
 
     Args:
         colorizers: dict from a name to a `Colorizer`.
         source: photographs, see `finding.find_photographs`.
+        sheet_photographs: how many of the first photographs' pictures are kept.
 
     Returns:
         dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),
         "truth_colourfulness" (array over photographs), "scores" ({generator: {metric: array over
-        photographs}}) and "pictures" (the first 24: [grey, results…, truth], uint8).
+        photographs}}) and "pictures" (the first ones: [grey, results…, truth], uint8).
 
     Raises:
         PhotographError: if the source does not exist or no photograph can be judged.
@@ -90,7 +91,7 @@ def evaluate(colorizers, source):
             for metric, judge in METRICS.items():
                 scores[name][metric] += list(np.asarray(judge.score(truth, result)))
         for row in zip(*results.values(), truths, strict=True):
-            if len(pictures) < _SHEET_PHOTOGRAPHS:
+            if len(pictures) < sheet_photographs:
                 pictures.append(list(row))
     if not names:
         raise PhotographError(

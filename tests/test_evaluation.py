@@ -125,6 +125,8 @@ def test_report(flat, tmp_path):
     mean = np.mean([float(r["psnr"]) for r in rows if r["generator"] == "orange"])
     assert report["generators"]["orange"]["psnr"]["mean"] == pytest.approx(mean, rel=1e-4)
     assert Image.open(out / "sheet.png").width > 4 * 256
+    assert len(outcome["pictures"]) == 3
+    assert len(evaluate({"teal": painter(TEAL)}, flat, sheet_photographs=2)["pictures"]) == 2
 
 
 def test_nothing_to_judge(tmp_path):
