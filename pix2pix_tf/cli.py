@@ -218,8 +218,8 @@ def _add_fit(commands):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="JSON file with settings, such as the recipe.json beside a shipped generator or a "
-        "run's config.json, or a folder that holds one; other flags override it",
+        help="JSON file with settings, such as a run's config.json, or a folder that holds a "
+        "recipe.json or config.json; other flags override it",
     )
     for field in dataclasses.fields(TrainConfig):
         _add_setting(parser, field)

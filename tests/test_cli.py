@@ -123,7 +123,7 @@ def test_odd_files_are_colourised_or_named(generator, odd_folder, tmp_path, caps
         (["export", "no-such", "-o", "out"], "expected a .keras file"),
         (["fit", "--config", "no-such.json"], "config no-such.json cannot be read: No such file"),
         (
-            ["export", "photos-v2", "-o", "out", "--saturation", "1.2"],
+            ["export", "photos-v1", "-o", "out", "--saturation", "1.2"],
             "--saturation goes with --format keras; received --format saved_model",
         ),
     ],
