@@ -191,7 +191,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
             config.discriminator_learning_rate or config.learning_rate,
             config.beta_1,
             total - resting,
-            min(falling, total - resting),  # it begins at its full rate, however late
+            min(falling, max(1, total - resting)),  # it begins at its full rate, however late
         ),
         gan_loss=config.gan_loss,
         l1_weight=config.l1_weight,

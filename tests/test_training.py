@@ -446,6 +446,15 @@ def test_both_rates_end_with_the_run(tiny):
             assert float(optimizer.learning_rate) == pytest.approx(expected, abs=1e-10)
 
 
+def test_a_late_discriminator_begins_at_its_full_rate(tiny):
+    """It joins for the last of six epochs of ten steps, five of which the rate falls over."""
+    config = tiny("run", depth=2, epochs=6, l1_epochs=5, decay_epochs=5)
+    rate = build_model(config, 10).discriminator_optimizer
+    for step, expected in ((0, 2e-4), (5, 1e-4), (10, 0)):
+        rate.iterations.assign(step)
+        assert float(rate.learning_rate) == pytest.approx(expected, abs=1e-10)
+
+
 def test_without_decay_the_rate_stays(tiny):
     model = build_model(tiny("run", depth=2, decay_epochs=0), 10)
     model.generator_optimizer.iterations.assign(10**6)
