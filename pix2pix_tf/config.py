@@ -156,8 +156,8 @@ PRESETS = {
         "steps_per_epoch": 1000,
         "epochs": 40,
     },
-    # Two hours on two cores with 14,000 photographs; docs/results.md holds the trials behind it. A
-    # higher adversarial weight, or more epochs of it, paint stronger colours and purple skies.
+    # Seventy minutes on two cores with 14,000 photographs; docs/results.md holds its numbers and
+    # the trials. A longer adversarial part paints stronger colours, and purple skies.
     "photos": {
         "image_size": 192,
         "small_size": 128,

@@ -54,6 +54,8 @@ def train(config, dry_run=False):
     # Networks.
     if not train_source.channels == val_source.channels:
         raise ValueError("--data and --val-data must both be photographs or both be pairs.")
+    if config.ageing and train_source.channels == (3, 3):
+        raise ValueError("--ageing is for photographs; --data holds pairs. Use --no-ageing.")
     model = build_model(config, steps_per_epoch, train_source.channels)
     known = {"epoch", *(f"val_{metric.name}" for metric in model.test_metrics)}
     if config.best_metric not in known:
