@@ -142,7 +142,7 @@ def train(config, dry_run=False):
                 batches,
                 validation,
                 along_the_way,
-                (config.small_epochs, config.epochs),
+                (min(config.small_epochs, config.epochs), config.epochs),
                 steps_per_epoch,
             )
     except callbacks.Interrupted as interruption:

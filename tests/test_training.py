@@ -525,3 +525,11 @@ def test_first_epochs_at_a_smaller_size(tiny, tmp_path, signals, monkeypatch, ca
     assert sizes == [(32, 0), (32, 12), (64, 16)]
     assert [row["epoch"] for row in table(tmp_path / "run")] == ["1", "2", "3"]
     assert load_generator(tmp_path / "run")[1].image_size == 64
+
+
+def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkeypatch):
+    ends = []
+    monkeypatch.setattr("pix2pix_tf.training._fit", lambda *arguments: ends.append(arguments[4]))
+    small = {"small_size": 32, "small_epochs": 6, "epochs": 1}
+    train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
+    assert ends == [(1, 1)]
