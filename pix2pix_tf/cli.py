@@ -71,6 +71,7 @@ def _parser():
     _add_evaluate(commands)
     _add_prepare(commands)
     _add_export(commands)
+    _add_benchmark(commands)
     return parser
 
 
@@ -455,6 +456,71 @@ def _export_keras(options):
     save_generator(model, path, info.image_size, float16=True)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, image size {info.image_size}")
     return 0
+
+
+def _add_benchmark(commands):
+    parser = commands.add_parser(
+        "benchmark",
+        help="measure speed and memory",
+        description="Measure speed and memory on this machine, beside their limits and the usual "
+        "ways (docs/performance.md). Interrupted, it leaves what was measured so far.",
+    )
+    parser.add_argument(
+        "subjects",
+        nargs="*",
+        metavar="SUBJECT",
+        help="train, input, colorize, infer, start, scale (default: all)",
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FOLDER", help="for benchmark.json and .md"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of every comparison (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="the smallest sizes, to see that all works; the numbers mean nothing",
+    )
+    parser.add_argument(
+        "--data",
+        help="photographs: a folder, a quoted glob or a .txt file of paths (default: some made of "
+        "the shipped samples)",
+    )
+    parser.add_argument(
+        "-g",
+        "--generator",
+        default="photos-v1",
+        help=f"{_GENERATOR_HELP}, or a .tflite file (default: %(default)s)",
+    )
+    parser.set_defaults(run=_benchmark)
+
+
+def _benchmark(options):
+    if options.rounds < 1:
+        raise ValueError(f"--rounds must be 1 or more; received {options.rounds}.")
+    from pix2pix_tf.benchmark import report, suite
+
+    subjects = list(dict.fromkeys(options.subjects)) or list(suite.SUBJECTS)
+    command = ["pix2pix-tf benchmark", *subjects]
+    command += ["--quick"] if options.quick else []
+    command += ["--rounds", str(options.rounds)]
+    # Paths are not for the report.
+    command += ["--data PHOTOGRAPHS"] if options.data else []
+    command += ["-g GENERATOR"] if options.generator != "photos-v1" else []
+    results = suite.run(
+        subjects,
+        options.output,
+        " ".join(command),
+        rounds=options.rounds,
+        quick=options.quick,
+        data=options.data,
+        generator=options.generator,
+        seconds=0.1 if options.quick else 3.0,
+    )
+    print(report.markdown(results), end="")
+    print(f"\nwritten: {Path(options.output) / report.MARKDOWN_FILE}")
+    return _FAILED if results["failed"] else 0
 
 
 def _import_tensorflow():
