@@ -508,16 +508,20 @@ def _benchmark(options):
     # Paths are not for the report.
     command += ["--data PHOTOGRAPHS"] if options.data else []
     command += ["-g GENERATOR"] if options.generator != "photos-v1" else []
-    results = suite.run(
-        subjects,
-        options.output,
-        " ".join(command),
-        rounds=options.rounds,
-        quick=options.quick,
-        data=options.data,
-        generator=options.generator,
-        seconds=0.1 if options.quick else 3.0,
-    )
+    try:
+        results = suite.run(
+            subjects,
+            options.output,
+            " ".join(command),
+            rounds=options.rounds,
+            quick=options.quick,
+            data=options.data,
+            generator=options.generator,
+            seconds=0.1 if options.quick else 3.0,
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted; what was measured lies in {options.output}", file=sys.stderr)
+        return _INTERRUPTED
     print(report.markdown(results), end="")
     print(f"\nwritten: {Path(options.output) / report.MARKDOWN_FILE}")
     return _FAILED if results["failed"] else 0

@@ -21,6 +21,11 @@ from pix2pix_tf.litert import is_installed
 
 _HERE = "pix2pix_tf.benchmark.colorize"
 _BACKENDS = {"litert": "LiteRT", "tensorflow": "TensorFlow"}
+_REASONS = {
+    ImportError: "it is not installed",
+    ValueError: "the generator is a LiteRT file",
+    FileNotFoundError: "the generator has no LiteRT file",
+}
 _LIMIT, _NETWORK, _USUAL = "decode + encode", "network", "skimage"
 _BATCH = 8  # photographs per call of the network, the default of `colorize`
 
@@ -35,8 +40,6 @@ def measure(setup):
     """Yields a `Row` for each of `points`."""
     one, many, memory = points(setup)
     backends = available_backends(setup)
-    if not backends:
-        return
     if not is_installed("skimage"):
         setup.leave_out("colorize: skimage", "scikit-image is not installed")
     # All but TensorFlow can share a process: nothing else keeps threads busy between rounds.
@@ -79,15 +82,21 @@ def measure(setup):
 
 
 def available_backends(setup):
-    """The backends that can run the generator, the default one first; others are left out."""
+    """The backends that can run the generator, the default one first; others are left out.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: if there is none.
+    """
     from pix2pix_tf.colorizer import choose_backend
 
+    choose_backend(setup.generator)
     found = []
     for backend in _BACKENDS:
         try:
             choose_backend(setup.generator, backend)
-        except (ImportError, ValueError, FileNotFoundError) as error:
-            setup.leave_out(f"{_BACKENDS[backend]} backend", str(error))
+        except tuple(_REASONS) as error:
+            # Without the paths that the error names: the report may be published.
+            setup.leave_out(f"{_BACKENDS[backend]} backend", _REASONS[type(error)])
         else:
             found.append(backend)
     return found

@@ -2,6 +2,7 @@
 
 from pix2pix_tf.benchmark.measure import Row, durations, ratio
 from pix2pix_tf.benchmark.worker import Competitor, compare, workers
+from pix2pix_tf.generators import find_generator
 
 _HERE = "pix2pix_tf.benchmark.infer"
 
@@ -13,16 +14,20 @@ def points(setup):
 
 def measure(setup):
     """Yields a `Row` for each of `points`."""
-    if setup.generator.endswith(".tflite"):
-        competitors = {"LiteRT file": ("litert", setup.generator)}
+    competitors = {}
+    if find_generator(setup.generator).suffix == ".tflite":
+        competitors["LiteRT file"] = ("litert", setup.generator)
         setup.leave_out("infer: Keras, SavedModel", "the generator is a .tflite file")
     else:
         setup.note("exporting")
-        with workers("tensorflow", own_processes=setup.own_processes) as opened:
-            files = opened["tensorflow"].call(
+        competitors["Keras"] = ("keras", setup.generator)
+        with (
+            setup.failing("infer: exporting"),
+            workers("tensorflow", own_processes=setup.own_processes) as opened,
+        ):
+            competitors |= opened["tensorflow"].call(
                 f"{_HERE}:export", generator=setup.generator, folder=setup.folder / "exports"
             )
-        competitors = {"Keras": ("keras", setup.generator), **files}
     for point in points(setup):
         threads = point["threads"]
         with (

@@ -3,6 +3,8 @@
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 PACKAGES = (
@@ -18,9 +20,12 @@ PACKAGES = (
 
 
 def describe():
-    """The machine as a dict of plain values: {"processor", "cores", "memory_gb", "gpus", "system",
-    "load", "versions"}; "load" is the mean number of busy cores in the last minute, which tells
-    whether anything else ran."""
+    """The machine as a dict of plain values.
+
+    Returns:
+        {"processor", "cores", "memory_gb", "gpus", "system", "load", "versions"}. "load" is the
+        mean number of busy cores in the last minute, which tells whether anything else ran.
+    """
     import pix2pix_tf
 
     versions = {"pix2pix_tf": pix2pix_tf.__version__, "python": platform.python_version()}
@@ -33,20 +38,18 @@ def describe():
         "processor": _processor(),
         "cores": cores(),
         "memory_gb": _memory_gb(),
+        "gpus": _gpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "versions": versions,
     }
 
 
-def gpus():
-    """Names of the GPUs that TensorFlow sees."""
+def tensorflow_gpus():
+    """Number of the GPUs that TensorFlow sees."""
     import tensorflow as tf
 
-    return [
-        tf.config.experimental.get_device_details(device).get("device_name", "unknown")
-        for device in tf.config.list_physical_devices("GPU")
-    ]
+    return len(tf.config.list_physical_devices("GPU"))
 
 
 def cores():
@@ -67,6 +70,15 @@ def _processor():
     fast = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     name = fields.get("model name", platform.machine())
     return f"{name} ({', '.join(fast)})" if fast else name
+
+
+def _gpus():
+    if shutil.which("nvidia-smi") is None:
+        return []
+    done = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True
+    )
+    return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
 def _memory_gb():

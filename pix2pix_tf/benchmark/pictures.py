@@ -91,6 +91,7 @@ def readable(sources, count, suffixes=None):
     """
     found = [item.path for item in find_photographs(sources)]
     found = [path for path in found if suffixes is None or path.suffix.lower() in suffixes]
+    kinds = f" among those ending in {', '.join(suffixes)}" if suffixes else ""
     kept = {}
     for path in [*found[:: max(1, len(found) // count)], *found]:
         if len(kept) == min(count, len(found)):
@@ -101,8 +102,7 @@ def readable(sources, count, suffixes=None):
             continue
         kept[path] = None
     if not kept:
-        kinds = f" among those ending in {', '.join(suffixes)}" if suffixes else ""
-        raise PhotographError(f"no photograph in {sources} can be read{kinds}")
+        raise PhotographError(f"no photograph in {sources}{kinds} can be read")
     return list(kept)
 
 

@@ -34,10 +34,11 @@ def measure(setup):
             folder = setup.folder / f"scale-{count}"
             pictures.link(setup.paths(count), folder, count)
             figures, ratios = {}, {}
-            works = {"fit": {"batch": min(count, 16)}}
-            if backends:
-                works["colorize"] = {"generator": setup.generator, "backend": backends[0]}
-            for name, arguments in sorted(works.items()):
+            works = {
+                "colorize": {"generator": setup.generator, "backend": backends[0]},
+                "fit": {"pixels": 32 if setup.quick else 128, "batch": min(count, 16)},
+            }
+            for name, arguments in works.items():
                 setup.note(f"{name}, {count:,} photographs")
                 with workers(name, own_processes=setup.own_processes) as opened:
                     found = opened[name].call(f"{_HERE}:{name}", folder=folder, **arguments)
@@ -83,11 +84,12 @@ def colorize(folder, generator, backend):
     return {"seconds": seconds, "photographs": done, **found}
 
 
-def fit(folder, batch):
+def fit(folder, pixels, batch):
     """Trains small networks on the photographs of a folder for an epoch.
 
     Args:
         folder: of photographs.
+        pixels: side of the images.
         batch: photographs per step.
 
     Returns:
@@ -102,7 +104,7 @@ def fit(folder, batch):
     from pix2pix_tf.training import build_model
 
     keras.utils.set_random_seed(0)
-    small = {"image_size": 128, "filters": 4, "discriminator_filters": 4, "batch_size": batch}
+    small = {"image_size": pixels, "filters": 4, "discriminator_filters": 4, "batch_size": batch}
     model = build_model(make_config("paper", **small), steps_per_epoch=1000)
     source = open_source(index_photographs(folder, cache=False))
     steps = source.count // batch
@@ -110,7 +112,7 @@ def fit(folder, batch):
         raise RuntimeError(f"{source.count} photographs are fewer than a batch of {batch}")
 
     def batches():
-        return photo_dataset(source, image_size=128, batch_size=batch, repeat=True)
+        return photo_dataset(source, image_size=pixels, batch_size=batch, repeat=True)
 
     model.fit(batches(), steps_per_epoch=1, verbose=0)  # traces
     with peak_memory() as found:

@@ -10,9 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pix2pix_tf.benchmark import machine, pictures, report
-from pix2pix_tf.benchmark.worker import WorkerError, workers
+from pix2pix_tf.benchmark.worker import WorkerError
 from pix2pix_tf.finding import find_photographs
-from pix2pix_tf.litert import is_installed
 
 SUBJECTS = ("train", "input", "colorize", "infer", "start", "scale")
 _MADE = 64  # photographs made of the samples, where none are given
@@ -31,7 +30,6 @@ class Setup:
             the shipped samples.
         generator: to colourise with, see `Colorizer.load`.
         own_processes: False runs all in this process, where thread pools fight: for tests.
-        gpus: names of the GPUs.
         left_out, failed: (what, reason) of what was not measured.
         note: is told in words what is being done.
     """
@@ -43,7 +41,6 @@ class Setup:
     data: str | None = None
     generator: str = "photos-v1"
     own_processes: bool = True
-    gpus: list = dataclasses.field(default_factory=list)
     left_out: list = dataclasses.field(default_factory=list)
     failed: list = dataclasses.field(default_factory=list)
     note: callable = lambda words: None
@@ -95,11 +92,14 @@ def run(subjects, out_dir, command, **settings):
 
     Raises:
         ValueError: for an unknown subject.
+        PhotographError, FileNotFoundError: if there are no photographs, or no generator.
         KeyboardInterrupt: if interrupted; what was measured is written.
     """
     for subject in subjects:
         if subject not in SUBJECTS:
             raise ValueError(f"subject must be one of {', '.join(SUBJECTS)}; received {subject!r}.")
+    if settings.get("data") is not None:
+        find_photographs(settings["data"])  # a mistake is told at once
     modules = {
         subject: importlib.import_module(f"pix2pix_tf.benchmark.{subject}") for subject in subjects
     }
@@ -109,9 +109,8 @@ def run(subjects, out_dir, command, **settings):
         total = sum(len(module.points(setup)) for module in modules.values())
         with tqdm(total=total, unit=" rows", disable=None, leave=False) as bar:
             setup.note = bar.set_postfix_str
-            setup.gpus = _gpus(setup)
             results = {
-                "machine": {**described, "gpus": setup.gpus},
+                "machine": described,
                 "settings": {"command": command, "rounds": setup.rounds, "quick": setup.quick},
                 "rows": {},
                 "left_out": setup.left_out,
@@ -126,11 +125,3 @@ def run(subjects, out_dir, command, **settings):
                     bar.update()
         report.write(results, out_dir)
     return results
-
-
-def _gpus(setup):
-    if not is_installed("tensorflow"):
-        setup.leave_out("GPUs", "TensorFlow is not installed, which tells of them")
-        return []
-    with workers("tensorflow", own_processes=setup.own_processes) as opened:
-        return opened["tensorflow"].call("pix2pix_tf.benchmark.machine:gpus")

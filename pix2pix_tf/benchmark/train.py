@@ -10,7 +10,6 @@ from pix2pix_tf.benchmark.measure import Row, rates, ratio
 from pix2pix_tf.benchmark.worker import Competitor, compare, workers
 from pix2pix_tf.litert import is_installed
 
-_TABLE = "A training step"
 _HERE = "pix2pix_tf.benchmark.train"
 _PRECISIONS = ("float32", "bfloat16")
 
@@ -32,12 +31,14 @@ def measure(setup):
         setup.leave_out("train: PyTorch", "torch is not installed")
     libraries = ("tensorflow", "torch") if torch else ("tensorflow",)
     with workers(*libraries, own_processes=setup.own_processes) as opened:
+        gpus = opened["tensorflow"].call("pix2pix_tf.benchmark.machine:tensorflow_gpus")
+        table = f"A training step on the {'GPU' if gpus else 'CPU'}"
+        goal = 2.0 if gpus else 1.3  # XLA compiles the step on GPUs
         for point in points(setup):
             with setup.failing(f"train at {point}"):
                 times = compare(_competitors(point, torch), opened, setup)
                 figures = rates(times, point["batch"], "images/s")
-                goal = 2.0 if setup.gpus else 1.3  # XLA compiles the step on GPUs
-                yield Row(_TABLE, point, figures, _ratios(times, goal), times)
+                yield Row(table, point, figures, _ratios(times, goal), times)
 
 
 def _competitors(point, torch):
