@@ -21,11 +21,13 @@ from pix2pix_tf.benchmark import measure, pictures, report, suite, tutorial
 from pix2pix_tf.benchmark.measure import Figure, Row
 from pix2pix_tf.benchmark.worker import WorkerError, workers
 from pix2pix_tf.cli import main
-from pix2pix_tf.litert import find_tflite
+from pix2pix_tf.litert import find_tflite, is_installed
 from pix2pix_tf.models import patchgan_discriminator, unet_generator
 from pix2pix_tf.photographs import PhotographError, read_photograph
 
 ROOT = Path(suite.__file__).parents[2]
+
+PAIR = (("L", 1), ("ab", 2))  # and their channels
 
 
 class Clock:
@@ -156,57 +158,67 @@ def test_the_tutorials_step_learns():
     assert last[2] < first[2]
 
 
+_PYTORCH = """
+import sys
+import numpy as np
+import torch
+from torch import nn
+from pix2pix_tf.benchmark import torch_step
+
+def channels_first(pictures):
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
+
+given, answers = np.load(sys.argv[1]), {}
+L, ab = channels_first(given["L"]), channels_first(given["ab"])
+networks = {"generator": torch_step.UNet(64, 4), "discriminator": torch_step.PatchGAN(4)}
+for name, network in networks.items():
+    weights = [torch.from_numpy(given[f"{name}{i}"]) for i in range(int(given[name]))]
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            # (height, width, in, out), or out and in exchanged where it is transposed
+            module.weight.data = weights.pop(0).permute(3, 2, 0, 1)
+            if module.bias is not None:
+                module.bias.data = weights.pop(0)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.weight.data, module.bias.data = weights.pop(0), weights.pop(0)
+            module.running_mean, module.running_var = weights.pop(0), weights.pop(0)
+    assert not weights
+    answers[name + "_parameters"] = torch_step.parameters(network)
+    network.eval()
+    with torch.no_grad():
+        answer = network(L) if name == "generator" else network(L, ab)
+    answers[name] = answer.permute(0, 2, 3, 1).numpy()
+step = torch_step.TrainStep(*networks.values(), torch.device("cpu"), "bfloat16")
+answers["losses"] = [step(L, ab)[0].item() for _ in range(20)]
+np.savez(sys.argv[2], **answers)
+"""
+
+
 @pytest.mark.slow
-def test_pytorchs_networks_answer_as_ours():
-    torch = pytest.importorskip("torch")
-    from pix2pix_tf.benchmark import torch_step
-
+def test_pytorchs_networks_answer_as_ours(run_python, tmp_path):
+    if not is_installed("torch"):  # imported it would stay in this process
+        pytest.importorskip("torch")
     keras.utils.set_random_seed(0)
-    pairs = [
-        (unet_generator(64, 4), torch_step.UNet(64, 4)),
-        (patchgan_discriminator(3, 4), torch_step.PatchGAN(4)),
-    ]
+    networks = {"generator": unet_generator(64, 4), "discriminator": patchgan_discriminator(3, 4)}
     random = np.random.default_rng(0)
-    L, ab = (random.uniform(-1, 1, (2, 64, 64, n)).astype(np.float32) for n in (1, 2))
-    L_torch, ab_torch = (torch.from_numpy(part).permute(0, 3, 1, 2) for part in (L, ab))
-    for number, (ours, theirs) in enumerate(pairs):
-        assert torch_step.parameters(theirs) == ours.count_params() - _seeds(ours)
-        for variable in ours.trainable_variables:
+    given = {n: random.uniform(-1, 1, (2, 64, 64, c)).astype(np.float32) for n, c in PAIR}
+    for name, network in networks.items():
+        for variable in network.trainable_variables:
             variable.assign(random.normal(0, 0.3, variable.shape))
-        _copy_weights(ours, theirs)
-        theirs.eval()
-        with torch.no_grad():
-            answer = theirs(L_torch) if number == 0 else theirs(L_torch, ab_torch)
-        expected = ours.predict_on_batch(L if number == 0 else [L, ab])
-        scale = np.abs(expected).max()
-        assert np.abs(answer.permute(0, 2, 3, 1).numpy() - expected).max() < 1e-4 * scale
-    step = torch_step.TrainStep(*(theirs for _, theirs in pairs), torch.device("cpu"), "bfloat16")
-    first, *_, last = [step(L_torch, ab_torch)[0].item() for _ in range(20)]
-    assert last < first
-
-
-def _seeds(model):
-    return sum(int(np.prod(v.shape)) for v in model.non_trainable_variables if "seed" in v.path)
-
-
-def _copy_weights(ours, theirs):
-    from torch import from_numpy, nn
-
-    modules = [
-        m
-        for m in theirs.modules()
-        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)
-    ]
-    layers = [layer for layer in ours.layers if layer.get_weights() and "dropout" not in layer.name]
-    for layer, module in zip(layers, modules, strict=True):
-        weights = [from_numpy(weight) for weight in layer.get_weights()]
-        if isinstance(module, nn.BatchNorm2d):
-            targets = [module.weight, module.bias, module.running_mean, module.running_var]
-        else:  # (height, width, in, out), or out and in exchanged where it is transposed
-            weights[0] = weights[0].permute(3, 2, 0, 1)
-            targets = [module.weight, module.bias][: len(weights)]
-        for target, weight in zip(targets, weights, strict=True):
-            target.data.copy_(weight)
+        layers = [layer for layer in network.layers if "dropout" not in layer.name]  # its seeds
+        weights = [weight for layer in layers for weight in layer.get_weights()]
+        given |= {name: len(weights), **{f"{name}{i}": w for i, w in enumerate(weights)}}
+    np.savez(tmp_path / "given.npz", **given)
+    # In a process of its own: the two libraries' threads do not bear each other.
+    done = run_python(_PYTORCH, tmp_path / "given.npz", tmp_path / "answers.npz")
+    assert done.returncode == 0, done.stderr
+    answers = np.load(tmp_path / "answers.npz")
+    for name, network in networks.items():
+        inputs = given["L"] if name == "generator" else [given["L"], given["ab"]]
+        expected = network.predict_on_batch(inputs)
+        assert answers[name] == pytest.approx(expected, abs=1e-4 * float(abs(expected).max()))
+        assert answers[f"{name}_parameters"] == network.count_params()
+    assert answers["losses"][-1] < answers["losses"][0]
 
 
 def test_pictures(tmp_path):
