@@ -12,6 +12,8 @@ White point and matrix are those of `skimage.color` (D65, 2° observer; IEC 6196
 the results agree to 1e-3 Lab.
 """
 
+import functools
+
 import numpy as np
 
 L_SCALE = 50.0  # L* / 50 − 1 lies in [-1, 1]
@@ -46,13 +48,8 @@ def rgb_to_lab(rgb):
     Returns:
         float32 (..., 3): L* in 0…100, a*, b* in about ±108.
     """
-    xp, rgb = _as_float01(rgb)
-    linear = _linear_from_srgb(xp, rgb)
-    fx, fy, fz = (
-        _lab_curve(xp, _weighted(linear, weights) / white)
-        for weights, white in zip(RGB_TO_XYZ, WHITE, strict=True)
-    )
-    return xp.stack([116.0 * fy - 16.0, 500.0 * (fx - fy), 200.0 * (fy - fz)], axis=-1)
+    xp, planes = _lab_planes(rgb)
+    return xp.stack(planes, axis=-1)
 
 
 def lab_to_rgb(lab):
@@ -68,12 +65,10 @@ def lab_to_rgb(lab):
     fy = (lab[..., 0] + 16.0) / 116.0
     fx = fy + lab[..., 1] / 500.0
     fz = fy - lab[..., 2] / 200.0
-    xyz = xp.stack(
-        [_lab_curve_inverse(xp, f) * white for f, white in zip((fx, fy, fz), WHITE, strict=True)],
-        axis=-1,
-    )
-    linear = xp.stack([_weighted(xyz, weights) for weights in XYZ_TO_RGB], axis=-1)
-    return _srgb_from_linear(xp, xp.minimum(xp.maximum(linear, 0.0), 1.0))
+    xyz = [_lab_curve_inverse(xp, f) * white for f, white in zip((fx, fy, fz), WHITE, strict=True)]
+    linear = (_weighted(xyz, weights) for weights in XYZ_TO_RGB)
+    planes = [_srgb_from_linear(xp, xp.minimum(xp.maximum(c, 0.0), 1.0)) for c in linear]
+    return xp.stack(planes, axis=-1)
 
 
 def lightness(rgb):
@@ -85,10 +80,9 @@ def lightness(rgb):
     Returns:
         float32 (..., 1), 0…100.
     """
-    xp, rgb = _as_float01(rgb)
-    linear = _linear_from_srgb(xp, rgb)
-    y = linear if rgb.shape[-1] == 1 else _weighted(linear, RGB_TO_XYZ[1])[..., None]
-    return 116.0 * _lab_curve(xp, y) - 16.0
+    xp, planes = _linear_planes(rgb)
+    y = planes[0] if len(planes) == 1 else _weighted(planes, RGB_TO_XYZ[1])
+    return (116.0 * _lab_curve(xp, y) - 16.0)[..., None]
 
 
 def desaturate(rgb):
@@ -119,7 +113,8 @@ def unscale_lab(L, ab):
 
 def rgb_to_l_ab(rgb):
     """sRGB (..., 3) → (L (..., 1), ab (..., 2)), scaled to [-1, 1]: a training pair."""
-    return scale_lab(rgb_to_lab(rgb))
+    xp, (L, a, b) = _lab_planes(rgb)
+    return scale_l(L)[..., None], xp.stack([a, b], axis=-1) / AB_SCALE
 
 
 def l_ab_to_rgb(L, ab):
@@ -179,26 +174,71 @@ def _as_float01(rgb):
     return xp, rgb
 
 
-def _weighted(channels, weights):
+def _lab_planes(rgb):
+    """(namespace, [L*, a*, b*]). Planes, because arithmetic on every third value is slow."""
+    xp, linear = _linear_planes(rgb)
+    fx, fy, fz = (
+        _lab_curve(xp, _weighted(linear, weights) / white)
+        for weights, white in zip(RGB_TO_XYZ, WHITE, strict=True)
+    )
+    return xp, [116.0 * fy - 16.0, 500.0 * (fx - fy), 200.0 * (fy - fz)]
+
+
+def _linear_planes(rgb):
+    """(namespace, planes of linear light of the channels)."""
+    channels = range(np.shape(rgb)[-1] if isinstance(rgb, list | tuple) else rgb.shape[-1])
+    levels = {"uint8": 256, "uint16": 65536}.get(getattr(getattr(rgb, "dtype", None), "name", ""))
+    if levels and isinstance(rgb, np.ndarray):  # looked up, not computed for every pixel
+        table = _linear_table(levels)
+        return np, [table.take(rgb[..., i], mode="clip") for i in channels]
+    xp, rgb = _as_float01(rgb)
+    linear = _linear_from_srgb(xp, rgb)
+    return xp, [linear[..., i] for i in channels]
+
+
+@functools.cache
+def _linear_table(levels):
+    """Linear light of each level of uint8 or uint16."""
+    return _linear_from_srgb(np, np.arange(levels, dtype=np.float32) / np.float32(levels - 1))
+
+
+def _weighted(planes, weights):
     # Written out, not a matmul: TF32 tensor cores would round a matmul to 1e-3 on GPUs.
-    return sum(channels[..., i] * weight for i, weight in enumerate(weights))
+    return sum(plane * weight for plane, weight in zip(planes, weights, strict=True))
+
+
+# Each curve is a power above its knee and a straight line below. Both pieces are evaluated for
+# every pixel, held at the knee, and added: choosing between them (`where`) is many times slower.
 
 
 def _linear_from_srgb(xp, rgb):
-    # The maximum keeps the power, which is evaluated for every pixel, free of NaN.
-    curve = ((xp.maximum(rgb, 0.0) + SRGB_OFFSET) / (1.0 + SRGB_OFFSET)) ** SRGB_GAMMA
-    return xp.where(rgb > SRGB_ENCODED_KNEE, curve, rgb / SRGB_SLOPE)
+    above = (xp.maximum(rgb, SRGB_ENCODED_KNEE) + SRGB_OFFSET) / (1.0 + SRGB_OFFSET)
+    below = xp.minimum(rgb, SRGB_ENCODED_KNEE) - SRGB_ENCODED_KNEE
+    return _power(xp, above, SRGB_GAMMA) + below / SRGB_SLOPE
 
 
 def _srgb_from_linear(xp, linear):
-    curve = (1.0 + SRGB_OFFSET) * linear ** (1.0 / SRGB_GAMMA) - SRGB_OFFSET
-    return xp.where(linear > SRGB_LINEAR_KNEE, curve, linear * SRGB_SLOPE)
+    above = _power(xp, xp.maximum(linear, SRGB_LINEAR_KNEE), 1.0 / SRGB_GAMMA)
+    below = xp.minimum(linear, SRGB_LINEAR_KNEE) - SRGB_LINEAR_KNEE
+    encoded = (1.0 + SRGB_OFFSET) * above - SRGB_OFFSET + below * SRGB_SLOPE
+    return xp.maximum(encoded, 0.0)  # black would round to just under it
 
 
 def _lab_curve(xp, t):
-    return xp.where(t > LAB_KNEE, xp.maximum(t, 0.0) ** (1.0 / 3.0), LAB_SLOPE * t + LAB_OFFSET)
+    above = xp.maximum(t, LAB_KNEE)
+    above = np.cbrt(above) if xp is np else _power(xp, above, 1.0 / 3.0)
+    return above + LAB_SLOPE * (xp.minimum(t, LAB_KNEE) - LAB_KNEE)
 
 
 def _lab_curve_inverse(xp, f):
     # Very blue Labs reach negative f; the sRGB clip that follows takes care of them.
-    return xp.where(f > LAB_INVERSE_KNEE, f * f * f, (f - LAB_OFFSET) / LAB_SLOPE)
+    above = xp.maximum(f, LAB_INVERSE_KNEE)
+    return above * above * above + (xp.minimum(f, LAB_INVERSE_KNEE) - LAB_INVERSE_KNEE) / LAB_SLOPE
+
+
+def _power(xp, base, exponent):
+    """base ** exponent of positive numbers."""
+    if xp is np:
+        return base**exponent
+    # TensorFlow computes powers one by one on CPUs, logarithms and exponentials many at a time.
+    return xp.exp(exponent * xp.math.log(base))
