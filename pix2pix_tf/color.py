@@ -62,13 +62,17 @@ def lab_to_rgb(lab):
         float32 (..., 3) in [0, 1]. `to_uint8` and `to_uint16` quantise it.
     """
     xp, lab = _as_float32(lab)
-    fy = (lab[..., 0] + 16.0) / 116.0
-    fx = fy + lab[..., 1] / 500.0
-    fz = fy - lab[..., 2] / 200.0
+    return xp.stack(lab_to_rgb_planes(*(lab[..., i] for i in range(3))), axis=-1)
+
+
+def lab_to_rgb_planes(L, a, b):
+    """`lab_to_rgb` of planes: L*, a* and b*, float32 of one shape, → [red, green, blue]."""
+    xp = _namespace(L)
+    fy = (L + 16.0) / 116.0
+    fx = fy + a / 500.0
+    fz = fy - b / 200.0
     xyz = [_lab_curve_inverse(xp, f) * white for f, white in zip((fx, fy, fz), WHITE, strict=True)]
-    linear = (_weighted(xyz, weights) for weights in XYZ_TO_RGB)
-    planes = [_srgb_from_linear(xp, xp.minimum(xp.maximum(c, 0.0), 1.0)) for c in linear]
-    return xp.stack(planes, axis=-1)
+    return [_clip(xp, _srgb_from_linear(xp, _weighted(xyz, weights))) for weights in XYZ_TO_RGB]
 
 
 def lightness(rgb):
@@ -80,7 +84,8 @@ def lightness(rgb):
     Returns:
         float32 (..., 1), 0…100.
     """
-    xp, planes = _linear_planes(rgb)
+    rgb = np.asarray(rgb) if isinstance(rgb, list | tuple) else rgb
+    xp, planes = _linear_planes(rgb, 1 if rgb.shape[-1] == 1 else 3)
     y = planes[0] if len(planes) == 1 else _weighted(planes, RGB_TO_XYZ[1])
     return (116.0 * _lab_curve(xp, y) - 16.0)[..., None]
 
@@ -140,7 +145,7 @@ def to_uint16(rgb):
 
 def _quantise(rgb, levels, dtype):
     xp, rgb = _as_float32(rgb)
-    rounded = xp.round(xp.minimum(xp.maximum(rgb, 0.0), 1.0) * levels)
+    rounded = xp.round(_clip(xp, rgb) * levels)
     return rounded.astype(dtype) if xp is np else xp.cast(rounded, dtype)
 
 
@@ -174,9 +179,14 @@ def _as_float01(rgb):
     return xp, rgb
 
 
+def _clip(xp, x):
+    """x held in [0, 1]."""
+    return np.clip(x, 0.0, 1.0) if xp is np else xp.clip_by_value(x, 0.0, 1.0)
+
+
 def _lab_planes(rgb):
     """(namespace, [L*, a*, b*]). Planes, because arithmetic on every third value is slow."""
-    xp, linear = _linear_planes(rgb)
+    xp, linear = _linear_planes(rgb, 3)
     fx, fy, fz = (
         _lab_curve(xp, _weighted(linear, weights) / white)
         for weights, white in zip(RGB_TO_XYZ, WHITE, strict=True)
@@ -184,12 +194,12 @@ def _lab_planes(rgb):
     return xp, [116.0 * fy - 16.0, 500.0 * (fx - fy), 200.0 * (fy - fz)]
 
 
-def _linear_planes(rgb):
-    """(namespace, planes of linear light of the channels)."""
-    channels = range(np.shape(rgb)[-1] if isinstance(rgb, list | tuple) else rgb.shape[-1])
-    levels = {"uint8": 256, "uint16": 65536}.get(getattr(getattr(rgb, "dtype", None), "name", ""))
-    if levels and isinstance(rgb, np.ndarray):  # looked up, not computed for every pixel
-        table = _linear_table(levels)
+def _linear_planes(rgb, channels):
+    """(namespace, [linear light of each channel])."""
+    channels = range(channels)
+    levels = {"uint8": 256, "uint16": 65536}
+    if isinstance(rgb, np.ndarray) and rgb.dtype.name in levels:  # looked up, not computed again
+        table = _linear_table(levels[rgb.dtype.name])
         return np, [table.take(rgb[..., i], mode="clip") for i in channels]
     xp, rgb = _as_float01(rgb)
     linear = _linear_from_srgb(xp, rgb)
@@ -220,8 +230,7 @@ def _linear_from_srgb(xp, rgb):
 def _srgb_from_linear(xp, linear):
     above = _power(xp, xp.maximum(linear, SRGB_LINEAR_KNEE), 1.0 / SRGB_GAMMA)
     below = xp.minimum(linear, SRGB_LINEAR_KNEE) - SRGB_LINEAR_KNEE
-    encoded = (1.0 + SRGB_OFFSET) * above - SRGB_OFFSET + below * SRGB_SLOPE
-    return xp.maximum(encoded, 0.0)  # black would round to just under it
+    return (1.0 + SRGB_OFFSET) * above - SRGB_OFFSET + below * SRGB_SLOPE
 
 
 def _lab_curve(xp, t):

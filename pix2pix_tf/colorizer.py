@@ -161,14 +161,13 @@ def network_input(image, image_size):
         image: sRGB uint8 or uint16 (height, width, 1 or 3).
         image_size: side of the square in pixels; the aspect ratio is not kept.
     """
+
     # The filter is separable: rows are narrowed strip by strip, so that no float copy of a
     # 60-megapixel scan is ever made.
-    narrowed = np.concatenate(
-        [
-            _resize(color.lightness(strip)[..., 0], strip.shape[0], image_size)
-            for strip in _strips(image)
-        ]
-    )
+    def narrow(strip):
+        return _resize(color.lightness(strip)[..., 0], strip.shape[0], image_size)
+
+    narrowed = np.concatenate(_on_all_cores(narrow, list(_strips(image))))
     return color.scale_l(resize(narrowed, image_size)[..., None])
 
 
@@ -193,6 +192,8 @@ def merge(image, ab):
         sRGB (height, width, 3) of the dtype of `image`. Colours that sRGB cannot show at the
         pixel's lightness are clipped.
     """
+    import cv2
+
     result = np.empty((*image.shape[:2], 3), image.dtype)
     quantise = color.to_uint8 if image.dtype == np.uint8 else color.to_uint16
     ab = ab * color.AB_SCALE
@@ -201,15 +202,20 @@ def merge(image, ab):
 
     def merge_strip(start, strip):
         rows = slice(start, start + len(strip))
-        lab = np.concatenate([color.lightness(strip), _enlarged_rows(ab, image, rows)], axis=-1)
-        result[rows] = quantise(color.lab_to_rgb(lab))
+        L = color.lightness(strip)[..., 0]
+        a, b = cv2.split(_enlarged_rows(ab, image, rows))
+        cv2.merge([quantise(plane) for plane in color.lab_to_rgb_planes(L, a, b)], result[rows])
 
-    if len(strips) == 1:
-        merge_strip(0, strips[0])
-        return result
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(merge_strip, starts, strips))
+    _on_all_cores(merge_strip, starts, strips)
     return result
+
+
+def _on_all_cores(function, *items):
+    """Answers for the items, in order."""
+    if len(items[0]) == 1:
+        return [function(*(item[0] for item in items))]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, *items))
 
 
 def _strips(image):

@@ -165,6 +165,8 @@ import torch
 from torch import nn
 from pix2pix_tf.benchmark import torch_step
 
+torch.set_num_threads(1)  # several wait for each other where other tests run
+
 def channels_first(pictures):
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
