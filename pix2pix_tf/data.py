@@ -1,6 +1,6 @@
 """Photographs → `tf.data.Dataset` of (L, ab) batches. All work happens in the graph.
 
-    order → read and decode → upright → resize → crop, mirror, age → batch → Lab
+    order → read and decode → upright → resize → crop, mirror → Lab → age → batch
 
 The order comes first, so that shuffling moves numbers and not pictures. It is a pure function of
 (seed, epoch), and augmentation of (seed, sample number).
@@ -77,9 +77,6 @@ def photo_dataset(
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     dataset = dataset.batch(batch_size, drop_remainder=repeat)
-    if not (ageing and augment):
-        split_pair = _split_pair if source.channels == (3, 3) else color.rgb_to_l_ab
-        dataset = dataset.map(split_pair, num_parallel_calls=tf.data.AUTOTUNE)
     if not repeat:
         steps = math.ceil(source.count / batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
@@ -87,8 +84,9 @@ def photo_dataset(
 
 
 def _loader(source, image_size, augment, crop, ageing, seed):
-    """Map function from an element of `source` to RGB (image_size, image_size, 3) in [0, 1], or
-    to L and ab if L is aged."""
+    """Map function from an element of `source` to (L, ab) or (input, target), without batch."""
+    # Before batching: what one picture's Lab takes fits into a processor's cache, a batch's not.
+    to_pair = _split_pair if source.channels == (3, 3) else color.rgb_to_l_ab
     side = image_size
     if augment:  # large enough that the smallest crop is not enlarged
         side = round(image_size * (JITTER if crop is None else 1.0 / crop))
@@ -96,7 +94,7 @@ def _loader(source, image_size, augment, crop, ageing, seed):
     def load(element, key):
         picture = source.picture(element, side)
         if not augment:
-            return resize(to_unit(picture), side)
+            return to_pair(resize(to_unit(picture), side))
         # Two 32-bit words: the run's seed with the pass, and the position within the pass.
         words = tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + key[0], key[1]])
         keys = tf.random.experimental.stateless_split(words, 3)
@@ -107,7 +105,8 @@ def _loader(source, image_size, augment, crop, ageing, seed):
         else:
             rgb = resize(to_unit(augmentation.crop(picture, crop, keys[0])), image_size)
         rgb = tf.image.stateless_random_flip_left_right(rgb, keys[1])
-        return augmentation.age(*color.rgb_to_l_ab(rgb), keys[2]) if ageing else rgb
+        pair = to_pair(rgb)
+        return augmentation.age(*pair, keys[2]) if ageing else pair
 
     return load
 
@@ -118,7 +117,7 @@ def to_unit(picture):
 
 
 def _split_pair(pictures):
-    """Pairs laid over each other, (batch, height, width, 6) in [0, 1] → (input, target)."""
+    """Pairs laid over each other, (height, width, 6) in [0, 1] → (input, target)."""
     return pictures[..., :3] * 2.0 - 1.0, pictures[..., 3:] * 2.0 - 1.0
 
 
