@@ -533,3 +533,20 @@ def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkey
     small = {"small_size": 32, "small_epochs": 6, "epochs": 1}
     train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
     assert ends == [(1, 1)]
+
+
+def test_adam_in_one_pass_is_keras_adam():
+    keras.utils.set_random_seed(0)
+    networks = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]) for _ in range(2)]
+    networks[1].set_weights(networks[0].get_weights())
+    optimizers = [
+        keras.optimizers.Adam(0.01, beta_1=0.5),
+        TwoRateAdam(learning_rate=0.01, beta_1=0.5),
+    ]
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        gradients = [tf.constant(random.normal(size=s), tf.float32) for s in ((3, 2), (2,))]
+        for optimizer, network in zip(optimizers, networks, strict=True):
+            optimizer.apply(gradients, network.trainable_variables)
+    for keras_own, ours in zip(*(network.get_weights() for network in networks), strict=True):
+        assert ours == pytest.approx(keras_own, abs=1e-6)
