@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from pix2pix_tf import color
 from pix2pix_tf.generators import save_generator
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.sheets import contact_sheet
+
+AGREE_STEPS = 10  # several workers agree on saving and stopping after so many
 
 BETTER = {
     "val_g_l1": min,
@@ -54,7 +57,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Raises NonFiniteLossError before weights that are no numbers can reach a checkpoint."""
 
     def on_train_batch_end(self, batch, logs=None):
-        self._check(logs, f"step {int(self.model.step.value)}")
+        self._check(logs, f"step {self.model.steps_taken}")
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(logs, f"epoch {epoch + 1}")
@@ -84,7 +87,7 @@ class SampleSheet(keras.callbacks.Callback):
         self.writer = None
 
     def on_epoch_end(self, epoch, logs=None):
-        result = self.model.predict_on_batch(self.inputs)
+        result = self.model(self.inputs, training=False).numpy()
         pictures = [
             np.asarray(color.to_uint8(self.model.picture(self.inputs, output)))
             for output in (None, result, self.targets)
@@ -152,10 +155,11 @@ class BestGenerator(keras.callbacks.Callback):
     Epochs before `first_epoch` (those with L1 alone) never win over later ones.
     """
 
-    def __init__(self, path, metric, image_size, first_epoch=0):
+    def __init__(self, path, metric, image_size, first_epoch=0, writes=True):
         super().__init__()
         self.path, self.metric, self.image_size = Path(path), metric, image_size
         self.first_epoch = first_epoch
+        self.writes = writes  # one worker of several does
         self.best = tf.Variable(math.nan, dtype=tf.float64, trainable=False)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -164,7 +168,8 @@ class BestGenerator(keras.callbacks.Callback):
         leads = math.isnan(best) or BETTER[self.metric](value, best) == value != best
         if leads or epoch == self.first_epoch:
             self.best.assign(value)
-            save_generator(self.model.inference_generator, self.path, self.image_size)
+            if self.writes:
+                save_generator(self.model.inference_generator, self.path, self.image_size)
 
 
 class ResumableCheckpoint(keras.callbacks.Callback):
@@ -183,12 +188,16 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         steps_per_epoch: of the run, to tell the last step of an epoch from the others.
         keep: newest states kept.
         minutes: longest time between states.
+        workers: `distribution.Workers` of the training; the chief's states are kept.
         **variables: further variables to keep.
     """
 
-    def __init__(self, folder, model, steps_per_epoch, keep=2, minutes=10.0, **variables):
+    def __init__(
+        self, folder, model, steps_per_epoch, keep=2, minutes=10.0, workers=None, **variables
+    ):
         super().__init__()
         self.folder = Path(folder)
+        self.workers = workers
         self.steps_per_epoch = steps_per_epoch
         self.keep = keep
         self.seconds = 60 * minutes
@@ -211,6 +220,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             **variables,
         )
         self.stop_signal = None
+        self._saved_step = None
+        self._writes = workers is None or workers.is_chief
         self._networks = networks
         self._step = model.step
         self._saved_at = time.monotonic()
@@ -234,7 +245,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
                 damaged.append(state)
                 print(f"{state} is damaged: {_first_line(error)}", file=sys.stderr, flush=True)
                 continue
-            for path in damaged:  # or the next state of that step could not take its name
+            self._saved_step = int(self._step.numpy())
+            for path in (
+                damaged if self._writes else ()
+            ):  # or the next state of that step could not take its name
                 shutil.rmtree(path)
             return state
         if damaged:
@@ -255,14 +269,21 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             for variable in network.weights:
                 if not np.all(np.isfinite(variable.numpy().astype(np.float64))):
                     raise NonFiniteLossError(
-                        f"{variable.path} became NaN or infinite at step {int(self._step.value)}. "
+                        f"{variable.path} became NaN or infinite at step {int(self._step.numpy())}. "
                         "The last checkpoint is intact: start the run anew with a lower learning "
                         "rate, or with precision float32."
                     )
-        target = self.folder / f"step-{int(self._step.value):08d}"
+        step = int(self._step.numpy())
         self._saved_at = time.monotonic()
-        if target.exists():
+        if step == self._saved_step:
             return
+        self._saved_step = step
+        if not self._writes:
+            # Some variables are sums over all workers, which the chief cannot read alone.
+            with tempfile.TemporaryDirectory() as folder:
+                self.checkpoint.write(f"{folder}/state")
+            return
+        target = self.folder / f"step-{step:08d}"
         unfinished = self.folder / f"unfinished-{target.name}"
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -283,20 +304,31 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             shutil.rmtree(path)
 
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.step.value) % self.steps_per_epoch == 0:
+        step = self.model.steps_taken
+        if step % self.steps_per_epoch == 0:
             return  # the epoch's end saves, after its validation
         due = time.monotonic() - self._saved_at > self.seconds
-        if self.stop_signal or due:
+        stop = self.stop_signal is not None
+        if self.workers is not None and self.workers.count > 1:
+            if step % AGREE_STEPS:
+                return
+            due, stop = self.workers.mean(due, stop) > 0
+        if due or stop:
             self.save()
-        self._stop_if_asked()
+        self._stop(stop)
 
     def on_epoch_end(self, epoch, logs=None):
         self.save()
-        self._stop_if_asked()
+        stop = self.stop_signal is not None
+        if self.workers is not None:
+            stop = self.workers.mean(stop)[0] > 0
+        self._stop(stop)
 
-    def _stop_if_asked(self):
+    def _stop(self, stop):
         if self.stop_signal:
             raise Interrupted(signal.Signals(self.stop_signal).name)
+        if stop:
+            raise Interrupted("another worker was asked to stop")
 
     def __enter__(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -336,7 +368,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.monotonic()
-        self.first_step = self.done = int(self.model.step.value) % self.steps
+        self.first_step = self.done = self.model.steps_taken % self.steps
         if sys.stderr.isatty():
             self.bar = tqdm(
                 desc=f"Epoch {epoch + 1}/{self.epochs}",

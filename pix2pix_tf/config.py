@@ -46,7 +46,11 @@ class TrainConfig:
     freeze_encoder: bool = _setting(False, "keep the encoder's weights as they are")
     encoder_rate: float = _setting(1.0, "learning rate of the encoder, as a share of the others'")
     depth: int | None = _setting(None, "halvings of the plain U-Net (default: down to one pixel)")
-    norm: str = _setting("batch", "normalisation in both networks", ("batch", "instance", "none"))
+    norm: str = _setting(
+        "batch",
+        "normalisation in both networks; sync_batch takes the batch of all devices together",
+        ("batch", "sync_batch", "instance", "none"),
+    )
     bottleneck_norm: bool = _setting(False, "normalise the innermost layer, as the tutorial does")
     dropout: float = _setting(0.5, "rate in the decoder's three innermost levels")
     slope: float = _setting(0.2, "negative slope of LeakyReLU")
@@ -74,7 +78,14 @@ class TrainConfig:
     jit_compile: str = _setting("auto", "compile the step with XLA", ("auto", "on", "off"))
     steps_per_execution: int = _setting(1, "training steps run per call into TensorFlow")
 
-    batch_size: int = _setting(1, "photographs per step")
+    strategy: str = _setting(
+        "one",
+        "devices: one; mirrored, all GPUs of this machine; multiworker, the machines of TF_CONFIG; "
+        "tpu",
+        ("one", "mirrored", "multiworker", "tpu"),
+    )
+
+    batch_size: int = _setting(1, "photographs per step, of all devices together")
     epochs: int = _setting(200, "epochs in all; a finished run goes on when this is raised")
     steps_per_epoch: int | None = _setting(None, "(default: one pass over the photographs)")
     seed: int | None = _setting(

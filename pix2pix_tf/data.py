@@ -29,6 +29,7 @@ def photo_dataset(
     shuffle=None,
     repeat=False,
     start=0,
+    part=(0, 1),
     seed=0,
     drop_grey=False,
     strict=False,
@@ -53,6 +54,8 @@ def photo_dataset(
         shuffle: by default as `augment`. Every pass has a new order.
         repeat: pass after pass without end, every batch full; give `fit` its `steps_per_epoch`.
         start: with `repeat`, the number of samples to skip, before anything is decoded.
+        part: (index, count) of one of several workers, which reads its part of every batch alone;
+            `batch_size` and `start` count what all of them read.
         seed: of order and augmentation.
         drop_grey: leave out photographs whose mean chroma is under 2.
         strict: raise at the first unreadable file, instead of naming it and going on.
@@ -64,7 +67,7 @@ def photo_dataset(
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
-        ValueError: for an unknown `split`, or `ageing` of pairs.
+        ValueError: for an unknown `split`, `ageing` of pairs, or a batch that `part` cannot divide.
     """
     augment = split != "validation" if augment is None else augment
     shuffle = augment if shuffle is None else shuffle
@@ -72,13 +75,27 @@ def photo_dataset(
     source = source.side(split, validation_fraction)
     if ageing and source.channels == (3, 3):
         raise ValueError("ageing is for photographs; the source holds pairs. Use ageing=False.")
-    dataset = source.samples(shuffle, repeat, start, seed).map(
+    samples = source.samples(shuffle, repeat, start, seed)
+    index, workers = part
+    if batch_size % workers:
+        raise ValueError(
+            f"batch_size must be a multiple of {workers}, the number of workers; received "
+            f"{batch_size}. Use {math.ceil(batch_size / workers) * workers}."
+        )
+    share = batch_size // workers
+    if workers > 1:
+        samples = samples.enumerate().filter(
+            lambda number, _: number % batch_size // share == index
+        )
+        samples = samples.map(lambda _, sample: sample)
+    dataset = samples.map(
         _loader(source, image_size, augment, crop, ageing and augment, seed),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    dataset = dataset.batch(batch_size, drop_remainder=repeat)
+    dataset = dataset.batch(share, drop_remainder=repeat)
     if not repeat:
-        steps = math.ceil(source.count / batch_size)
+        whole, rest = divmod(source.count, batch_size)
+        steps = whole + (rest > index * share)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return dataset.prefetch(tf.data.AUTOTUNE)
 

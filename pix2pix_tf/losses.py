@@ -1,4 +1,4 @@
-"""Adversarial and L1 losses: pure functions of logits and images, each giving a float32 scalar."""
+"""Adversarial and L1 losses: pure functions of logits and images, in float32."""
 
 import keras
 from keras import ops
@@ -14,6 +14,11 @@ def l1_loss(target, result):
         target, result: (batch, height, width, channels) in [-1, 1].
     """
     return ops.mean(ops.abs(_float32(target) - _float32(result)))
+
+
+def l1_losses(target, result):
+    """`l1_loss` of each photograph, (batch,)."""
+    return ops.mean(ops.abs(_float32(target) - _float32(result)), axis=(1, 2, 3))
 
 
 def vanilla_generator_loss(fake_logits):

@@ -25,7 +25,7 @@ MOBILENET_V2_TAPS = (
 )
 _MOBILENET_V2_PREFIXES = ("Conv1", "bn_Conv1", "expanded_conv_", "block_")
 ENCODERS = ("mobilenet_v2",)
-NORMS = ("batch", "instance", "none")
+NORMS = ("batch", "sync_batch", "instance", "none")
 
 
 def unet_generator(
@@ -56,7 +56,8 @@ def unet_generator(
         filters: width of the outermost level; level i has `filters * min(2**i, 8)` channels.
         input_channels, output_channels: 1 → 2 for L → ab, 3 → 3 for RGB pairs.
         depth: number of halvings; by default down to one pixel, log2(image_size).
-        norm: "batch", "instance" or "none".
+        norm: "batch"; "sync_batch", over the batch of all devices of a `tf.distribute` strategy,
+            where "batch" takes each device's by itself; "instance" or "none".
         bottleneck_norm: also normalise the innermost encoder layer, as the TensorFlow tutorial
             does. With batch size 1 that zeroes the bottleneck (the paper's erratum).
         dropout: rate in the three innermost decoder levels; the paper's noise source.
@@ -133,7 +134,7 @@ def patchgan_discriminator(
         filters: channels of the first layer; layer i has `filters * min(2**i, 8)`.
         input_channels, target_channels: 1 and 2 for L and ab, 3 and 3 for RGB pairs.
         image_size: side of the square images in pixels, or None for any size.
-        norm: "batch", "instance" or "none".
+        norm: "batch", "sync_batch", "instance" or "none".
         slope: negative slope of LeakyReLU.
         norm_epsilon, norm_momentum: of the batch norm; instance norm uses the epsilon.
         dtype: Keras dtype policy; None for the global one.
@@ -291,8 +292,12 @@ class _Norm:
         self.has_bias = kind != "none"
 
     def __call__(self, x):
-        if self.kind == "batch":
-            return keras.layers.BatchNormalization(epsilon=self.epsilon, momentum=self.momentum)(x)
+        if self.kind in ("batch", "sync_batch"):
+            return keras.layers.BatchNormalization(
+                epsilon=self.epsilon,
+                momentum=self.momentum,
+                synchronized=self.kind == "sync_batch",
+            )(x)
         if self.kind == "instance":  # one group per channel
             return keras.layers.GroupNormalization(groups=-1, epsilon=self.epsilon)(x)
         return x

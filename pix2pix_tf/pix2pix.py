@@ -31,6 +31,9 @@ class Pix2Pix(keras.Model):
     model.fit(photo_dataset("photos", image_size=128, batch_size=8), epochs=10)
     model.inference_generator.save("generator.keras")
     ```
+
+    Under `strategy.scope()` the model trains on the devices of a `tf.distribute` strategy; batches
+    are those of all devices together.
     """
 
     def __init__(self, generator, discriminator, ema=None, name="pix2pix"):
@@ -93,14 +96,15 @@ class Pix2Pix(keras.Model):
         self.l1_weight = l1_weight
         self.adversarial_weight = adversarial_weight
         self.discriminator_weight = discriminator_weight
-        self.generator_optimizer = _prepared(generator_optimizer, self.generator)
-        self.discriminator_optimizer = _prepared(discriminator_optimizer, self.discriminator)
+        with self.distribute_strategy.scope():
+            self.generator_optimizer = _prepared(generator_optimizer, self.generator)
+            self.discriminator_optimizer = _prepared(discriminator_optimizer, self.discriminator)
         # The generator's doubles as `model.optimizer`, where Keras' callbacks look for one.
         super().compile(optimizer=self.generator_optimizer, **kwargs)
 
     def fit(self, x=None, *args, **kwargs):
         """`keras.Model.fit`; a `tf.data.Dataset` is taken in its own order, without a warning."""
-        if isinstance(x, tf.data.Dataset):
+        if isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset):
             kwargs.setdefault("shuffle", False)
         return super().fit(x, *args, **kwargs)
 
@@ -108,6 +112,11 @@ class Pix2Pix(keras.Model):
     def inference_generator(self):
         """The generator to use and to save: the moving average if there is one."""
         return self.generator if self.ema_generator is None else self.ema_generator
+
+    @property
+    def steps_taken(self):
+        """Training steps so far."""
+        return int(self.step.numpy())
 
     @property
     def adversarial(self):
@@ -156,8 +165,10 @@ class Pix2Pix(keras.Model):
                     real_logits, fake_logits
                 )
             g_loss = self.adversarial_weight * g_adv + self.l1_weight * l1
-            scaled_g_loss = self.generator_optimizer.scale_loss(g_loss)
-            scaled_d_loss = self.discriminator_optimizer.scale_loss(d_loss)
+            # The optimizers sum the gradients of all replicas.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            scaled_g_loss = self.generator_optimizer.scale_loss(g_loss / replicas)
+            scaled_d_loss = self.discriminator_optimizer.scale_loss(d_loss / replicas)
 
         # Both losses stem from one forward pass: the gradients are taken before any update.
         g_variables = self.generator.trainable_variables
@@ -181,7 +192,8 @@ class Pix2Pix(keras.Model):
 
     def score(self, inputs, target, result):
         """Adds a batch of results to the metrics of `evaluate`; returns the metrics so far."""
-        self.test_metrics[0].update_state(losses.l1_loss(target, result))
+        # Of each photograph: the last batch, and a device's part of it, may be small or empty.
+        self.test_metrics[0].update_state(losses.l1_losses(target, result))
         if len(self.test_metrics) > 1:
             truth_rgb, result_rgb = self.picture(inputs, target), self.picture(inputs, result)
             for metric in self.test_metrics[1:]:
@@ -207,6 +219,49 @@ class Pix2Pix(keras.Model):
     def predict_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data
         return self.inference_generator(inputs, training=False)
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Nothing is left to build; Keras would sum a batch over the replicas, to see its shape."""
+
+    def _make_function(self, step_function):
+        """Keras' loop over `step_function`; for several replicas our own.
+
+        Keras 3.15 averages what the replicas of several machines return along an axis that numbers
+        do not have (keras#20585), and one by one where all fit into a single exchange.
+        """
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync == 1:
+            return super()._make_function(step_function)
+        names = []
+
+        def replica_step(data):
+            logs = step_function(data)
+            names[:] = logs
+            return tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
+
+        def one_step(batch):
+            return strategy.reduce("MEAN", strategy.run(replica_step, args=(batch,)), axis=None)
+
+        def steps(iterator):
+            logs = one_step(next(iterator))
+            for _ in tf.range(self.steps_per_execution - 1):
+                batch = iterator.get_next_as_optional()
+                if batch.has_value():
+                    logs = one_step(batch.get_value())
+            return logs
+
+        if not self.run_eagerly:
+            steps = tf.function(steps, reduce_retracing=True)
+
+        def function(iterator):
+            logs = steps(iterator)
+            return dict(zip(names, tf.unstack(logs), strict=True))
+
+        return function
+
+    def _get_metrics_result_or_logs(self, logs):
+        # Of all devices and of the metrics in use; Keras does so only if all metrics are in use.
+        return {metric.name: metric.result() for metric in self.metrics if metric.name in logs}
 
     def _update_ema(self):
         if self.ema_generator is None:

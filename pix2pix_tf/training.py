@@ -1,5 +1,6 @@
 """`train(config)`: assemble, compile, fit."""
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -11,10 +12,20 @@ import tensorflow as tf
 from pix2pix_tf import callbacks, models
 from pix2pix_tf.config import TrainConfig, read_config
 from pix2pix_tf.data import photo_dataset
+from pix2pix_tf.distribution import Workers, distribute, make_strategy
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
 from pix2pix_tf.sources import open_source
+
+# What TensorFlow raises when a worker is gone.
+LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 
 
 def train(config, dry_run=False):
@@ -36,6 +47,13 @@ def train(config, dry_run=False):
     """
     run_dir = Path(config.run_dir)
     _check_run_dir(run_dir, config)
+    strategy = make_strategy(config.strategy)  # before anything else of TensorFlow
+    workers = Workers(strategy)
+    if strategy.num_replicas_in_sync > 1 and config.jit_compile == "on":
+        raise ValueError(
+            "jit_compile=on is for one device (a TPU compiles by itself); received "
+            f"strategy={config.strategy!r}. Use jit_compile=auto."
+        )
     seed = config.seed or 0
     keras.utils.set_random_seed(seed)
     if config.seed is not None:
@@ -45,38 +63,80 @@ def train(config, dry_run=False):
     source, train_source, val_source = _sources(config)
     train_count, val_count = train_source.count, val_source.count
     steps_per_epoch = _steps_per_epoch(config, train_count)
-    print(
-        f"data: {source.summary()}; {train_count} to train on, {val_count} to validate; "
-        f"{steps_per_epoch} steps of {config.batch_size} an epoch",
-        flush=True,
-    )
+    if workers.is_chief:
+        print(
+            f"data: {source.summary()}; {train_count} to train on, {val_count} to validate; "
+            f"{steps_per_epoch} steps of {config.batch_size} an epoch",
+            flush=True,
+        )
 
     # Networks.
     if not train_source.channels == val_source.channels:
         raise ValueError("--data and --val-data must both be photographs or both be pairs.")
     if config.ageing and train_source.channels == (3, 3):
         raise ValueError("--ageing is for photographs; --data holds pairs. Use --no-ageing.")
-    model = build_model(config, steps_per_epoch, train_source.channels)
+    with strategy.scope():
+        model = build_model(config, steps_per_epoch, train_source.channels)
     known = {"epoch", *(f"val_{metric.name}" for metric in model.test_metrics)}
     if config.best_metric not in known:
         raise ValueError(
             f"best_metric must be one of {', '.join(sorted(known))} for pairs; "
             f"received {config.best_metric!r}."
         )
-    print(
-        f"networks: generator {model.generator.count_params():,} parameters, "
-        f"discriminator {model.discriminator.count_params():,}",
-        flush=True,
-    )
+    replicas = strategy.num_replicas_in_sync
+    if workers.is_chief:
+        print(
+            f"networks: generator {model.generator.count_params():,} parameters, "
+            f"discriminator {model.discriminator.count_params():,}",
+            flush=True,
+        )
+        if config.strategy != "one":
+            print(f"devices: {replicas}, of {workers.count} workers", flush=True)
+
+    def batches(step):
+        small = step < config.small_epochs * steps_per_epoch
+
+        def part_of(part):
+            return photo_dataset(
+                train_source,
+                image_size=config.small_size if small else config.image_size,
+                batch_size=config.batch_size,
+                augment=config.augment,
+                crop=config.crop,
+                ageing=config.ageing,
+                shuffle=True,
+                repeat=True,
+                start=step * config.batch_size,
+                part=part,
+                seed=seed,
+            )
+
+        return distribute(strategy, part_of, config.batch_size)
+
     if dry_run:
-        _report_dry_run(config, model, steps_per_epoch, train_source.channels)
+        _report_dry_run(config, model, batches(0), steps_per_epoch, workers)
         return True
+    val_batch = replicas * math.ceil(min(16, val_count) / replicas)
+    validation = distribute(
+        strategy,
+        lambda part: photo_dataset(
+            val_source,
+            image_size=config.image_size,
+            batch_size=val_batch,
+            augment=False,
+            part=part,
+        ),
+        val_batch,
+        full=False,
+    )
+
     # What happens along the way; the checkpoint comes last, so that it holds finished epochs.
     best = callbacks.BestGenerator(
         run_dir / GENERATOR_FILE,
         config.best_metric,
         config.image_size,
         first_epoch=config.l1_epochs,
+        writes=workers.is_chief,
     )
     checkpoint = callbacks.ResumableCheckpoint(
         run_dir / "checkpoints",
@@ -84,75 +144,78 @@ def train(config, dry_run=False):
         steps_per_epoch,
         keep=config.keep_checkpoints,
         minutes=config.checkpoint_minutes,
+        workers=workers,
         best=best.best,
     )
     along_the_way = [
         callbacks.L1WarmUp(config.l1_epochs),
         callbacks.StopOnNonFiniteLoss(),
-        keras.callbacks.TensorBoard(
-            str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
-        ),
-        callbacks.SampleSheet(*_samples(val_source, config), run_dir),
-        callbacks.MetricsTable(run_dir),
         best,
-        callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
         checkpoint,
     ]
+    if workers.is_chief:
+        along_the_way[2:2] = [
+            keras.callbacks.TensorBoard(
+                str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
+            ),
+            callbacks.SampleSheet(*_samples(val_source, config), run_dir),
+            callbacks.MetricsTable(run_dir),
+            callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
+        ]
 
     # Resume, fit.
     restored = checkpoint.restore()
-    done = int(model.step.value)
+    done = model.steps_taken
+    (mean,) = workers.mean(done)
+    if mean != done:
+        raise RuntimeError(
+            f"this worker found a state of step {done} in {run_dir}, others did not. --run-dir "
+            "must be a folder that all workers share."
+        )
     if done >= config.epochs * steps_per_epoch:
-        print(
-            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
-            "or another --run-dir for a new run"
-        )
+        if workers.is_chief:
+            print(
+                f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
+                "or another --run-dir for a new run"
+            )
         return True
-    write_atomically(run_dir / "config.json", config.to_json().encode())
-    if restored:
-        print(f"resuming from {restored}, step {done}", flush=True)
-
-    def batches(step):
-        small = step < config.small_epochs * steps_per_epoch
-        return photo_dataset(
-            train_source,
-            image_size=config.small_size if small else config.image_size,
-            batch_size=config.batch_size,
-            augment=config.augment,
-            crop=config.crop,
-            ageing=config.ageing,
-            shuffle=True,
-            repeat=True,
-            start=step * config.batch_size,
-            seed=seed,
-        )
-
-    validation = photo_dataset(
-        val_source,
-        image_size=config.image_size,
-        batch_size=min(16, val_count),
-        augment=False,
-    )
+    if workers.is_chief:
+        write_atomically(run_dir / "config.json", config.to_json().encode())
+        if restored:
+            print(f"resuming from {restored}, step {done}", flush=True)
     if not restored and model.paints_ab:
-        _report_grey(model, validation)
+        _report_grey(model, validation, workers)
     try:
         with checkpoint:
             _fit(
                 model,
                 batches,
-                validation,
-                along_the_way,
+                {
+                    "validation_data": validation,
+                    "validation_steps": math.ceil(val_count / val_batch),
+                    "callbacks": along_the_way,
+                    "verbose": 0,
+                },
                 (min(config.small_epochs, config.epochs), config.epochs),
                 steps_per_epoch,
             )
     except callbacks.Interrupted as interruption:
         print(
-            f"interrupted ({interruption}) at step {int(model.step.value)}; saved in {run_dir}. "
+            f"interrupted ({interruption}) at step {model.steps_taken}; saved in {run_dir}. "
             "The same command resumes.",
             file=sys.stderr,
         )
         return False
-    print(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
+    except LOST_WORKER as error:
+        if workers.count == 1:
+            raise
+        raise RuntimeError(
+            f"the connection to another worker was lost after step {model.steps_taken} "
+            f"({str(error).splitlines()[0][:200]}). Start all {workers.count} workers again: the "
+            f"same commands go on from the last state in {run_dir}."
+        ) from None
+    if workers.is_chief:
+        print(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
     return True
 
 
@@ -319,15 +382,15 @@ def _check_run_dir(run_dir, config):
                 f"{run_dir} exists and is not a training run; choose another --run-dir."
             )
         return
-    changed = [name for name in config.differences(before) if name != "epochs"]
+    changed = set(config.differences(before)) - {"epochs", "strategy"}
     if changed:
         details = ", ".join(
             f"--{name.replace('_', '-')} was {getattr(before, name)}, now {getattr(config, name)}"
-            for name in changed
+            for name in sorted(changed)
         )
         raise ValueError(
             f"{run_dir} holds a run with other settings ({details}). Give the same settings to "
-            "resume it (--epochs may change), or another --run-dir."
+            "resume it (--epochs and --strategy may change), or another --run-dir."
         )
 
 
@@ -375,10 +438,9 @@ def _samples(source, config):
     return tuple(np.asarray(part) for part in next(iter(dataset)))
 
 
-def _fit(model, batches, validation, along_the_way, ends, steps_per_epoch):
+def _fit(model, batches, options, ends, steps_per_epoch):
     """Trains up to each of the epochs `ends`, at whose ends the batches change."""
-    common = {"validation_data": validation, "callbacks": along_the_way, "verbose": 0}
-    epoch, offset = divmod(int(model.step.value), steps_per_epoch)
+    epoch, offset = divmod(model.steps_taken, steps_per_epoch)
     if offset:  # the rest of an epoch that was interrupted
         model.keep_metrics()
         model.fit(
@@ -386,7 +448,7 @@ def _fit(model, batches, validation, along_the_way, ends, steps_per_epoch):
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=steps_per_epoch - offset,
-            **common,
+            **options,
         )
         epoch += 1
     for end in ends:
@@ -396,36 +458,43 @@ def _fit(model, batches, validation, along_the_way, ends, steps_per_epoch):
                 initial_epoch=epoch,
                 epochs=end,
                 steps_per_epoch=steps_per_epoch,
-                **common,
+                **options,
             )
             epoch = end
 
 
-def _report_grey(model, validation):
+def _report_grey(model, validation, workers):
     """What leaving the validation photographs grey would score: the line to beat."""
-    score = tf.function(model.score, reduce_retracing=True)
-    for L, ab in validation:
-        score(L, ab, tf.zeros_like(ab))
+
+    def score(L, ab):
+        model.score(L, ab, tf.zeros_like(ab))
+
+    run = tf.function(
+        lambda *pair: model.distribute_strategy.run(score, args=pair), reduce_retracing=True
+    )
+    for pair in validation:
+        run(*pair)
     figures = "  ".join(f"val_{m.name} {float(m.result()):.4g}" for m in model.test_metrics)
     model.reset_metrics()
-    print(f"all grey    {figures}", flush=True)
+    if workers.is_chief:
+        print(f"all grey    {figures}", flush=True)
 
 
-def _report_dry_run(config, model, steps_per_epoch, channels):
-    side, batch = config.image_size, config.batch_size
-    pair = [np.zeros((batch, side, side, n), np.float32) for n in channels]
-    model.train_on_batch(*pair)  # traces
+def _report_dry_run(config, model, batches, steps_per_epoch, workers):
+    model.make_train_function()
+    iterator = iter(batches)
     times = []
-    for _ in range(3):
+    for _ in range(4):
         began = time.monotonic()
-        model.train_on_batch(*pair)
+        model.train_function(iterator)
         times.append(time.monotonic() - began)
-    step = sorted(times)[1]
-    print(config.to_json(), end="")
-    print(
-        f"a step takes about {step:.2f} s ({batch / step:.1f} images/s), an epoch "
-        f"{step * steps_per_epoch / 60:.1f} minutes; nothing was written"
-    )
+    step = sorted(times[1:])[1] / config.steps_per_execution  # the first one traces
+    if workers.is_chief:
+        print(config.to_json(), end="")
+        print(
+            f"a step takes about {step:.2f} s ({config.batch_size / step:.1f} images/s), an epoch "
+            f"{step * steps_per_epoch / 60:.1f} minutes; nothing was written"
+        )
 
 
 __all__ = ["LinearDecay", "TrainConfig", "build_model", "train"]

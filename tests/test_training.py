@@ -529,7 +529,7 @@ def test_first_epochs_at_a_smaller_size(tiny, tmp_path, signals, monkeypatch, ca
 
 def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkeypatch):
     ends = []
-    monkeypatch.setattr("pix2pix_tf.training._fit", lambda *arguments: ends.append(arguments[4]))
+    monkeypatch.setattr("pix2pix_tf.training._fit", lambda *arguments: ends.append(arguments[3]))
     small = {"small_size": 32, "small_epochs": 6, "epochs": 1}
     train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
     assert ends == [(1, 1)]
