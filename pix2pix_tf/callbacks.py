@@ -265,15 +265,15 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             OSError: if it cannot be written; the states before it are intact.
             NonFiniteLossError: if a weight is no number: a finite loss may still have led there.
         """
+        step = int(self._step.numpy())
         for network in self._networks.values():
             for variable in network.weights:
                 if not np.all(np.isfinite(variable.numpy().astype(np.float64))):
                     raise NonFiniteLossError(
-                        f"{variable.path} became NaN or infinite at step {int(self._step.numpy())}. "
+                        f"{variable.path} became NaN or infinite at step {step}. "
                         "The last checkpoint is intact: start the run anew with a lower learning "
                         "rate, or with precision float32."
                     )
-        step = int(self._step.numpy())
         self._saved_at = time.monotonic()
         if step == self._saved_step:
             return

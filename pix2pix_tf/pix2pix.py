@@ -188,7 +188,7 @@ class Pix2Pix(keras.Model):
 
     def test_step(self, data):
         inputs, target, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.score(inputs, target, self.inference_generator(inputs, training=False))
+        return self.score(inputs, target, self._paint(inputs))
 
     def score(self, inputs, target, result):
         """Adds a batch of results to the metrics of `evaluate`; returns the metrics so far."""
@@ -218,7 +218,16 @@ class Pix2Pix(keras.Model):
 
     def predict_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data
-        return self.inference_generator(inputs, training=False)
+        return self._paint(inputs)
+
+    def _paint(self, inputs):
+        if inputs.shape[0] is not None:
+            return self.inference_generator(inputs, training=False)
+        # A device may be left without a part of the last batch, and oneDNN's convolutions give
+        # another shape for an empty batch.
+        count = tf.shape(inputs)[0]
+        filled = tf.pad(inputs, [[0, tf.maximum(0, 1 - count)], [0, 0], [0, 0], [0, 0]])
+        return self.inference_generator(filled, training=False)[:count]
 
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing is left to build; Keras would sum a batch over the replicas, to see its shape."""
@@ -239,23 +248,31 @@ class Pix2Pix(keras.Model):
             names[:] = logs
             return tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
 
-        def one_step(batch):
+        def named(logs):
+            return dict(zip(names, tf.unstack(logs), strict=True))
+
+        def on_batch(batch):
             return strategy.reduce("MEAN", strategy.run(replica_step, args=(batch,)), axis=None)
 
-        def steps(iterator):
-            logs = one_step(next(iterator))
-            for _ in tf.range(self.steps_per_execution - 1):
-                batch = iterator.get_next_as_optional()
-                if batch.has_value():
-                    logs = one_step(batch.get_value())
-            return logs
+        def on_next(iterator):
+            return on_batch(next(iterator))
 
         if not self.run_eagerly:
-            steps = tf.function(steps, reduce_retracing=True)
+            on_batch = tf.function(on_batch, reduce_retracing=True)
+            on_next = tf.function(on_next, reduce_retracing=True)
 
         def function(iterator):
-            logs = steps(iterator)
-            return dict(zip(names, tf.unstack(logs), strict=True))
+            if not isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
+                # From train_on_batch: every replica gets all of it.
+                return named(on_batch(next(iterator)))
+            for done in range(self.steps_per_execution):
+                try:
+                    logs = on_next(iterator)
+                except tf.errors.OutOfRangeError:
+                    if not done:
+                        raise
+                    break
+            return named(logs)
 
         return function
 

@@ -211,7 +211,7 @@ def train(config, dry_run=False):
             raise
         raise RuntimeError(
             f"the connection to another worker was lost after step {model.steps_taken} "
-            f"({str(error).splitlines()[0][:200]}). Start all {workers.count} workers again: the "
+            f"({type(error).__name__}). Start all {workers.count} workers again: the "
             f"same commands go on from the last state in {run_dir}."
         ) from None
     if workers.is_chief:
