@@ -95,6 +95,21 @@ class Workers:
         values = tf.constant(values, tf.float64)
         return (self._mean(values) if self.count > 1 else values).numpy()
 
+    def say(self, text):
+        """Prints a line, on the chief alone."""
+        if self.is_chief:
+            print(text, flush=True)
+
+
+def check_batch_size(strategy, batch_size):
+    """Raises ValueError if the replicas cannot share a batch evenly."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ValueError(
+            f"batch_size is that of all {replicas} devices together and must be a multiple of "
+            f"{replicas}; received {batch_size}. Use {-(-batch_size // replicas) * replicas}."
+        )
+
 
 def distribute(strategy, part_of, batch_size, full=True):
     """The dataset that a strategy's replicas read from, each its share of every batch.
@@ -108,15 +123,10 @@ def distribute(strategy, part_of, batch_size, full=True):
     Raises:
         ValueError: if the replicas cannot share the batch evenly.
     """
+    check_batch_size(strategy, batch_size)
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return part_of((0, 1))
-    if batch_size % replicas:
-        nearest = -(-batch_size // replicas) * replicas
-        raise ValueError(
-            f"batch_size is that of all {replicas} devices together and must be a multiple of "
-            f"{replicas}; received {batch_size}. Use {nearest}."
-        )
 
     def worker_dataset(context):
         part = (context.input_pipeline_id, context.num_input_pipelines)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pix2pix_tf import callbacks, models
 from pix2pix_tf.config import TrainConfig, read_config
 from pix2pix_tf.data import photo_dataset
-from pix2pix_tf.distribution import Workers, distribute, make_strategy
+from pix2pix_tf.distribution import Workers, check_batch_size, distribute, make_strategy
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
@@ -44,11 +44,13 @@ def train(config, dry_run=False):
         ValueError: if the settings do not fit each other, or the run that is there.
         PhotographError: if the photographs cannot be read.
         NonFiniteLossError: if a loss becomes NaN or infinite.
+        RuntimeError: if another worker is lost, or no TPU is there.
     """
     run_dir = Path(config.run_dir)
     _check_run_dir(run_dir, config)
     strategy = make_strategy(config.strategy)  # before anything else of TensorFlow
     workers = Workers(strategy)
+    check_batch_size(strategy, config.batch_size)
     if strategy.num_replicas_in_sync > 1 and config.jit_compile == "on":
         raise ValueError(
             "jit_compile=on is for one device (a TPU compiles by itself); received "
@@ -63,12 +65,10 @@ def train(config, dry_run=False):
     source, train_source, val_source = _sources(config)
     train_count, val_count = train_source.count, val_source.count
     steps_per_epoch = _steps_per_epoch(config, train_count)
-    if workers.is_chief:
-        print(
-            f"data: {source.summary()}; {train_count} to train on, {val_count} to validate; "
-            f"{steps_per_epoch} steps of {config.batch_size} an epoch",
-            flush=True,
-        )
+    workers.say(
+        f"data: {source.summary()}; {train_count} to train on, {val_count} to validate; "
+        f"{steps_per_epoch} steps of {config.batch_size} an epoch"
+    )
 
     # Networks.
     if not train_source.channels == val_source.channels:
@@ -83,15 +83,13 @@ def train(config, dry_run=False):
             f"best_metric must be one of {', '.join(sorted(known))} for pairs; "
             f"received {config.best_metric!r}."
         )
+    workers.say(
+        f"networks: generator {model.generator.count_params():,} parameters, "
+        f"discriminator {model.discriminator.count_params():,}"
+    )
     replicas = strategy.num_replicas_in_sync
-    if workers.is_chief:
-        print(
-            f"networks: generator {model.generator.count_params():,} parameters, "
-            f"discriminator {model.discriminator.count_params():,}",
-            flush=True,
-        )
-        if config.strategy != "one":
-            print(f"devices: {replicas}, of {workers.count} workers", flush=True)
+    if config.strategy != "one":
+        workers.say(f"devices: {replicas}, of {workers.count} workers")
 
     def batches(step):
         small = step < config.small_epochs * steps_per_epoch
@@ -130,38 +128,8 @@ def train(config, dry_run=False):
         full=False,
     )
 
-    # What happens along the way; the checkpoint comes last, so that it holds finished epochs.
-    best = callbacks.BestGenerator(
-        run_dir / GENERATOR_FILE,
-        config.best_metric,
-        config.image_size,
-        first_epoch=config.l1_epochs,
-        writes=workers.is_chief,
-    )
-    checkpoint = callbacks.ResumableCheckpoint(
-        run_dir / "checkpoints",
-        model,
-        steps_per_epoch,
-        keep=config.keep_checkpoints,
-        minutes=config.checkpoint_minutes,
-        workers=workers,
-        best=best.best,
-    )
-    along_the_way = [
-        callbacks.L1WarmUp(config.l1_epochs),
-        callbacks.StopOnNonFiniteLoss(),
-        best,
-        checkpoint,
-    ]
-    if workers.is_chief:
-        along_the_way[2:2] = [
-            keras.callbacks.TensorBoard(
-                str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
-            ),
-            callbacks.SampleSheet(*_samples(val_source, config), run_dir),
-            callbacks.MetricsTable(run_dir),
-            callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
-        ]
+    along_the_way = _callbacks(config, model, val_source, steps_per_epoch, workers)
+    checkpoint = along_the_way[-1]
 
     # Resume, fit.
     restored = checkpoint.restore()
@@ -173,16 +141,15 @@ def train(config, dry_run=False):
             "must be a folder that all workers share."
         )
     if done >= config.epochs * steps_per_epoch:
-        if workers.is_chief:
-            print(
-                f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
-                "or another --run-dir for a new run"
-            )
+        workers.say(
+            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
+            "or another --run-dir for a new run"
+        )
         return True
     if workers.is_chief:
         write_atomically(run_dir / "config.json", config.to_json().encode())
-        if restored:
-            print(f"resuming from {restored}, step {done}", flush=True)
+    if restored:
+        workers.say(f"resuming from {restored}, step {done}")
     if not restored and model.paints_ab:
         _report_grey(model, validation, workers)
     try:
@@ -214,8 +181,7 @@ def train(config, dry_run=False):
             f"({type(error).__name__}). Start all {workers.count} workers again: the "
             f"same commands go on from the last state in {run_dir}."
         ) from None
-    if workers.is_chief:
-        print(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
+    workers.say(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
     return True
 
 
@@ -429,6 +395,41 @@ def _steps_per_epoch(config, train_count):
     return steps
 
 
+def _callbacks(config, model, val_source, steps_per_epoch, workers):
+    """What happens along the way; the checkpoint comes last, so that it holds finished epochs."""
+    run_dir = Path(config.run_dir)
+    best = callbacks.BestGenerator(
+        run_dir / GENERATOR_FILE,
+        config.best_metric,
+        config.image_size,
+        first_epoch=config.l1_epochs,
+        writes=workers.is_chief,
+    )
+    checkpoint = callbacks.ResumableCheckpoint(
+        run_dir / "checkpoints",
+        model,
+        steps_per_epoch,
+        keep=config.keep_checkpoints,
+        minutes=config.checkpoint_minutes,
+        workers=workers,
+        best=best.best,
+    )
+    steps = [callbacks.L1WarmUp(config.l1_epochs), callbacks.StopOnNonFiniteLoss()]
+    if not workers.is_chief:
+        return [*steps, best, checkpoint]
+    return [
+        *steps,
+        keras.callbacks.TensorBoard(
+            str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
+        ),
+        callbacks.SampleSheet(*_samples(val_source, config), run_dir),
+        callbacks.MetricsTable(run_dir),
+        best,
+        callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
+        checkpoint,
+    ]
+
+
 def _samples(source, config):
     """A few validation pairs, the same in every run."""
     source = source.some(config.sheet_photographs)
@@ -476,8 +477,7 @@ def _report_grey(model, validation, workers):
         run(*pair)
     figures = "  ".join(f"val_{m.name} {float(m.result()):.4g}" for m in model.test_metrics)
     model.reset_metrics()
-    if workers.is_chief:
-        print(f"all grey    {figures}", flush=True)
+    workers.say(f"all grey    {figures}")
 
 
 def _report_dry_run(config, model, batches, steps_per_epoch, workers):
@@ -489,12 +489,10 @@ def _report_dry_run(config, model, batches, steps_per_epoch, workers):
         model.train_function(iterator)
         times.append(time.monotonic() - began)
     step = sorted(times[1:])[1] / config.steps_per_execution  # the first one traces
-    if workers.is_chief:
-        print(config.to_json(), end="")
-        print(
-            f"a step takes about {step:.2f} s ({config.batch_size / step:.1f} images/s), an epoch "
-            f"{step * steps_per_epoch / 60:.1f} minutes; nothing was written"
-        )
+    workers.say(
+        f"{config.to_json()}a step takes about {step:.2f} s ({config.batch_size / step:.1f} "
+        f"images/s), an epoch {step * steps_per_epoch / 60:.1f} minutes; nothing was written"
+    )
 
 
 __all__ = ["LinearDecay", "TrainConfig", "build_model", "train"]

@@ -237,6 +237,16 @@ def test_a_batch_that_cannot_be_shared_is_refused(photographs):
 # What is refused.
 
 
+def test_a_batch_that_two_devices_cannot_share_is_refused_before_anything_is_written(
+    photographs, tmp_path, run_python
+):
+    settings = {**SETTINGS, "batch_size": 3, "data": str(photographs), "strategy": "mirrored"}
+    settings["run_dir"] = str(tmp_path / "run")
+    done = run_python(SCRIPT, 2, json.dumps(settings))
+    assert "all 2 devices together and must be a multiple of 2; received 3. Use 4" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "value",
     [
