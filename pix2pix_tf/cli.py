@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pix2pix_tf import __version__
-from pix2pix_tf.config import TrainConfig, make_config
+from pix2pix_tf.config import DEFAULT_GENERATOR, TrainConfig, make_config
 
 _FAILED, _INTERRUPTED = 1, 130
 _GENERATOR_HELP = "a shipped name, a directory that holds generator.keras, or a .keras file"
@@ -92,7 +92,7 @@ def _add_colorize(commands):
     parser.add_argument(
         "-g",
         "--generator",
-        default="photos-v1",
+        default=DEFAULT_GENERATOR,
         help=f"{_GENERATOR_HELP}, or a .tflite file (default: %(default)s)",
     )
     parser.add_argument(
@@ -219,8 +219,8 @@ def _add_fit(commands):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="JSON file with settings, such as a run's config.json, or a folder that holds a "
-        "recipe.json or config.json; other flags override it",
+        help="JSON file with settings, such as a run's config.json, a folder that holds a "
+        "recipe.json or config.json, or the name of a shipped generator; other flags override it",
     )
     for field in dataclasses.fields(TrainConfig):
         _add_setting(parser, field)
@@ -258,13 +258,22 @@ def _fit(options):
         for field in dataclasses.fields(TrainConfig)
         if hasattr(options, field.name)
     }
-    config = make_config(config=options.config, **settings)
+    config = make_config(config=_recipe(options.config), **settings)
     if config.preset == "demo" and config.data is None:
         print("no --data: a tiny generator learns from the shipped photographs, to show the loop")
     _import_tensorflow()
     from pix2pix_tf.training import train
 
     return 0 if train(config, dry_run=options.dry_run) else _INTERRUPTED
+
+
+def _recipe(given):
+    """The path given, or the folder of the shipped generator of that name."""
+    if given is None or Path(given).exists():
+        return given
+    from pix2pix_tf.generators import find_generator, shipped_generators
+
+    return find_generator(given).parent if given in shipped_generators() else given
 
 
 def _add_evaluate(commands):
@@ -280,7 +289,7 @@ def _add_evaluate(commands):
         "--generator",
         action="append",
         metavar="GENERATOR",
-        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated (default: photos-v1)",
+        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated (default: {DEFAULT_GENERATOR})",
     )
     parser.add_argument(
         "--data", required=True, help="a folder, a quoted glob or a .txt file of paths"
@@ -307,7 +316,7 @@ def _evaluate(options):
     from pix2pix_tf import evaluation
     from pix2pix_tf.colorizer import Colorizer
 
-    names = options.generator or ["photos-v1"]
+    names = options.generator or [DEFAULT_GENERATOR]
     colorizers = {
         name: Colorizer.load(name, "litert" if name.endswith(".tflite") else "tensorflow")
         for name in names
@@ -490,7 +499,7 @@ def _add_benchmark(commands):
     parser.add_argument(
         "-g",
         "--generator",
-        default="photos-v1",
+        default=DEFAULT_GENERATOR,
         help=f"{_GENERATOR_HELP}, or a .tflite file (default: %(default)s)",
     )
     parser.set_defaults(run=_benchmark)
@@ -507,7 +516,7 @@ def _benchmark(options):
     command += ["--rounds", str(options.rounds)]
     # Paths are not for the report.
     command += ["--data PHOTOGRAPHS"] if options.data else []
-    command += ["-g GENERATOR"] if options.generator != "photos-v1" else []
+    command += ["-g GENERATOR"] if options.generator != DEFAULT_GENERATOR else []
     try:
         results = suite.run(
             subjects,

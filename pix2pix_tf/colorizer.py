@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_tf import color, litert
+from pix2pix_tf.config import DEFAULT_GENERATOR
 from pix2pix_tf.generators import find_generator, load_generator
 
-DEFAULT_GENERATOR = "photos-v1"
 BACKENDS = ("auto", "tensorflow", "litert")
 _STRIP_PIXELS = 1 << 18  # full-size colour is made in strips: they stay in the processor's cache
 
@@ -33,7 +33,7 @@ class Colorizer:
     Example:
 
     ```python
-    colorizer = Colorizer.load("photos-v1")
+    colorizer = Colorizer.load("photos-v2")
     rgb = colorizer.colorize(grey)  # uint8 (height, width) → uint8 (height, width, 3)
     ```
     """
@@ -142,7 +142,7 @@ def choose_backend(generator, backend="auto"):
         if not litert.is_installed("tensorflow"):
             raise ImportError(
                 f"{path} needs TensorFlow, which is not installed: pip install tensorflow, or use "
-                "a generator that has a LiteRT file, such as photos-v1"
+                "a generator that has a LiteRT file, such as photos-v2"
             )
         return backend, path
     if file is None:

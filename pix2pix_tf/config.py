@@ -8,6 +8,9 @@ import json
 from pathlib import Path
 
 
+DEFAULT_GENERATOR = "photos-v2"  # the shipped one that commands use
+
+
 def _setting(default, help, choices=None):
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pix2pix_tf.benchmark import machine, pictures, report
 from pix2pix_tf.benchmark.worker import WorkerError
+from pix2pix_tf.config import DEFAULT_GENERATOR
 from pix2pix_tf.finding import find_photographs
 
 SUBJECTS = ("train", "input", "colorize", "infer", "start", "scale")
@@ -39,7 +40,7 @@ class Setup:
     seconds: float = 3.0
     quick: bool = False
     data: str | None = None
-    generator: str = "photos-v1"
+    generator: str = DEFAULT_GENERATOR
     own_processes: bool = True
     left_out: list = dataclasses.field(default_factory=list)
     failed: list = dataclasses.field(default_factory=list)
