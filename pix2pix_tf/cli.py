@@ -289,7 +289,8 @@ def _add_evaluate(commands):
         "--generator",
         action="append",
         metavar="GENERATOR",
-        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated (default: {DEFAULT_GENERATOR})",
+        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated "
+        f"(default: {DEFAULT_GENERATOR})",
     )
     parser.add_argument(
         "--data", required=True, help="a folder, a quoted glob or a .txt file of paths"

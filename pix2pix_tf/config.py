@@ -7,7 +7,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-
 DEFAULT_GENERATOR = "photos-v2"  # the shipped one that commands use
 
 

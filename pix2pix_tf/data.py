@@ -111,17 +111,17 @@ def _loader(source, image_size, augment, crop, ageing, seed):
     def load(element, key):
         picture = source.picture(element, side)
         if not augment:
-            return to_pair(resize(to_unit(picture), side))
+            return to_pair(to_unit(resize(picture, side)))
         # Two 32-bit words: the run's seed with the pass, and the position within the pass.
         words = tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + key[0], key[1]])
         keys = tf.random.experimental.stateless_split(words, 3)
         if crop is None:
-            rgb = resize(to_unit(picture), side)
-            size = (image_size, image_size, rgb.shape[-1])
-            rgb = tf.image.stateless_random_crop(rgb, size, keys[0])
+            spare = side - image_size + 1
+            offset = tf.random.stateless_uniform([2], keys[0], 0, spare, tf.int32)
+            rgb = resize(picture, side, window=(image_size, offset))
         else:
-            rgb = resize(to_unit(augmentation.crop(picture, crop, keys[0])), image_size)
-        rgb = tf.image.stateless_random_flip_left_right(rgb, keys[1])
+            rgb = resize(augmentation.crop(picture, crop, keys[0]), image_size)
+        rgb = tf.image.stateless_random_flip_left_right(to_unit(rgb), keys[1])
         pair = to_pair(rgb)
         return augmentation.age(*pair, keys[2]) if ageing else pair
 
@@ -129,7 +129,7 @@ def _loader(source, image_size, augment, crop, ageing, seed):
 
 
 def to_unit(picture):
-    """uint8 → float32 in [0, 1]."""
+    """0 … 255 → float32 in [0, 1]."""
     return tf.cast(picture, tf.float32) / 255.0
 
 
@@ -138,11 +138,26 @@ def _split_pair(pictures):
     return pictures[..., :3] * 2.0 - 1.0, pictures[..., 3:] * 2.0 - 1.0
 
 
-def resize(image, side):
-    """Resizes float32 (height, width, channels) to (side, side, channels), aspect not kept.
+def resize(image, side, window=None):
+    """Resizes (height, width, channels) to float32 (side, side, channels), aspect not kept.
 
     The one resize of this package: a triangle filter over half-pixel centres, as wide as the
     reduction (antialiased bilinear); enlarging, plain bilinear. `colorizer.resize` is its twin.
+
+    Args:
+        image: of any real dtype; values keep their range.
+        side: in pixels.
+        window: (its side, offset [down, right]) of a square of the resized picture, which alone is
+            computed then.
     """
-    image = tf.image.resize(image, (side, side), "bilinear", antialias=True)
-    return tf.ensure_shape(image, (side, side, image.shape[-1]))
+    size, offset = (side, [0, 0]) if window is None else window
+    # What tf.image.resize(…, antialias=True) calls, which offers no window.
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=image[None],
+        size=[size, size],
+        scale=side / tf.cast(tf.shape(image)[:2], tf.float32),
+        translation=-tf.cast(offset, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.ensure_shape(resized, (size, size, image.shape[-1]))
