@@ -62,17 +62,32 @@ def lab_to_rgb(lab):
         float32 (..., 3) in [0, 1]. `to_uint8` and `to_uint16` quantise it.
     """
     xp, lab = _as_float32(lab)
-    return xp.stack(lab_to_rgb_planes(*(lab[..., i] for i in range(3))), axis=-1)
+    linear = _linear_from_curve(xp, (lab[..., 0] + 16.0) / 116.0, lab[..., 1], lab[..., 2])
+    return xp.stack([_clip(xp, _srgb_from_linear(xp, plane)) for plane in linear], axis=-1)
 
 
-def lab_to_rgb_planes(L, a, b):
-    """`lab_to_rgb` of planes: L*, a* and b*, float32 of one shape, → [red, green, blue]."""
-    xp = _namespace(L)
-    fy = (L + 16.0) / 116.0
-    fx = fy + a / 500.0
-    fz = fy - b / 200.0
-    xyz = [_lab_curve_inverse(xp, f) * white for f, white in zip((fx, fy, fz), WHITE, strict=True)]
-    return [_clip(xp, _srgb_from_linear(xp, _weighted(xyz, weights))) for weights in XYZ_TO_RGB]
+def recolor(image, a, b):
+    """The picture that has the L* of another, and other a* and b*; NumPy alone, for large ones.
+
+    Args:
+        image: uint8 or uint16 (..., 1 or 3).
+        a, b: float32 (...).
+
+    Returns:
+        [red, green, blue], each (...), of the dtype of `image`; colours that sRGB has not are
+        clipped. Bytes are looked up by linear light in steps of 1/65535, a tenth of a level at
+        most: they may round otherwise than `to_uint8(lab_to_rgb(…))`.
+    """
+    if image.dtype == np.uint16:
+        linear = _linear_from_curve(np, _lab_curve(np, _luminance(image)), a, b)
+        return [to_uint16(_srgb_from_linear(np, plane)) for plane in linear]
+    luminance = sum(
+        table.take(image[..., i], mode="clip")
+        for i, table in enumerate(_step_tables(image.shape[-1]))
+    )
+    linear = _linear_from_curve(np, _curve_table().take(luminance, mode="clip"), a, b)
+    steps = (_clip(np, plane) * np.float32(65535) + np.float32(0.5) for plane in linear)
+    return [_byte_table().take(step.astype(np.uint16), mode="clip") for step in steps]
 
 
 def lightness(rgb):
@@ -84,10 +99,8 @@ def lightness(rgb):
     Returns:
         float32 (..., 1), 0…100.
     """
-    rgb = np.asarray(rgb) if isinstance(rgb, list | tuple) else rgb
-    xp, planes = _linear_planes(rgb, 1 if rgb.shape[-1] == 1 else 3)
-    y = planes[0] if len(planes) == 1 else _weighted(planes, RGB_TO_XYZ[1])
-    return (116.0 * _lab_curve(xp, y) - 16.0)[..., None]
+    y = _luminance(np.asarray(rgb) if isinstance(rgb, list | tuple) else rgb)
+    return (116.0 * _lab_curve(_namespace(y), y) - 16.0)[..., None]
 
 
 def desaturate(rgb):
@@ -210,6 +223,43 @@ def _linear_planes(rgb, channels):
 def _linear_table(levels):
     """Linear light of each level of uint8 or uint16."""
     return _linear_from_srgb(np, np.arange(levels, dtype=np.float32) / np.float32(levels - 1))
+
+
+@functools.cache
+def _step_tables(channels):
+    """What each level of uint8 in each channel adds to the luminance, in steps of 1/65535."""
+    weights = (1.0,) if channels == 1 else RGB_TO_XYZ[1]
+    tables = [np.round(_linear_table(256) * (65535 * weight)) for weight in weights]
+    return [table.astype(np.uint16) for table in tables]
+
+
+@functools.cache
+def _curve_table():
+    """CIE curve of each step of linear light."""
+    return _lab_curve(np, np.arange(65536, dtype=np.float32) / np.float32(65535))
+
+
+@functools.cache
+def _byte_table():
+    """uint8 of each step of linear light."""
+    return to_uint8(_srgb_from_linear(np, np.arange(65536, dtype=np.float32) / np.float32(65535)))
+
+
+def _luminance(rgb):
+    """Y of sRGB (..., 1 or 3), (...)."""
+    _, planes = _linear_planes(rgb, 1 if rgb.shape[-1] == 1 else 3)
+    return planes[0] if len(planes) == 1 else _weighted(planes, RGB_TO_XYZ[1])
+
+
+def _linear_from_curve(xp, fy, a, b):
+    """[linear light of red, green, blue], beyond [0, 1] where sRGB has no such colour.
+
+    `fy` is the CIE curve of the luminance, (L* + 16) / 116.
+    """
+    fx = fy + a / 500.0
+    fz = fy - b / 200.0
+    xyz = [_lab_curve_inverse(xp, f) * white for f, white in zip((fx, fy, fz), WHITE, strict=True)]
+    return [_weighted(xyz, weights) for weights in XYZ_TO_RGB]
 
 
 def _weighted(planes, weights):

@@ -195,16 +195,14 @@ def merge(image, ab):
     import cv2
 
     result = np.empty((*image.shape[:2], 3), image.dtype)
-    quantise = color.to_uint8 if image.dtype == np.uint8 else color.to_uint16
     ab = ab * color.AB_SCALE
     strips = list(_strips(image))
     starts = np.cumsum([0] + [len(strip) for strip in strips[:-1]])
 
     def merge_strip(start, strip):
         rows = slice(start, start + len(strip))
-        L = color.lightness(strip)[..., 0]
         a, b = cv2.split(_enlarged_rows(ab, image, rows))
-        cv2.merge([quantise(plane) for plane in color.lab_to_rgb_planes(L, a, b)], result[rows])
+        cv2.merge(color.recolor(strip, a, b), result[rows])
 
     _on_all_cores(merge_strip, starts, strips)
     return result
