@@ -228,7 +228,7 @@ def test_recolor_is_the_lab_round_trip_with_other_chroma(channels):
 
     wide = image.astype(np.uint16) * 257
     recoloured = np.stack(color.recolor(wide, a, b), axis=-1)
-    assert np.abs(recoloured - 65535.0 * expected(wide)).max() < 0.6  # rounded, of 65535
+    assert np.abs(recoloured - 65535.0 * expected(wide)).max() < 0.7  # rounded, of 65535
 
     levels, rgb = np.stack(color.recolor(image, a, b), axis=-1), expected(image)
     differing = levels != color.to_uint8(rgb)
