@@ -75,19 +75,14 @@ def recolor(image, a, b):
 
     Returns:
         [red, green, blue], each (...), of the dtype of `image`; colours that sRGB has not are
-        clipped. Bytes are looked up by linear light in steps of 1/65535, a tenth of a level at
-        most: they may round otherwise than `to_uint8(lab_to_rgb(…))`.
+        clipped. Bytes are looked up by linear light in steps of a hundredth of a level at most:
+        there they may round otherwise than `to_uint8(lab_to_rgb(…))`.
     """
+    linear = _linear_from_curve(np, _lab_curve(np, _luminance(image)), a, b)
     if image.dtype == np.uint16:
-        linear = _linear_from_curve(np, _lab_curve(np, _luminance(image)), a, b)
         return [to_uint16(_srgb_from_linear(np, plane)) for plane in linear]
-    luminance = sum(
-        table.take(image[..., i], mode="clip")
-        for i, table in enumerate(_step_tables(image.shape[-1]))
-    )
-    linear = _linear_from_curve(np, _curve_table().take(luminance, mode="clip"), a, b)
-    steps = (_clip(np, plane) * np.float32(65535) + np.float32(0.5) for plane in linear)
-    return [_byte_table().take(step.astype(np.uint16), mode="clip") for step in steps]
+    steps = (_clip(np, plane) * np.float32(_STEPS - 1) + np.float32(0.5) for plane in linear)
+    return [_byte_table().take(step.astype(np.int32), mode="clip") for step in steps]
 
 
 def lightness(rgb):
@@ -225,24 +220,14 @@ def _linear_table(levels):
     return _linear_from_srgb(np, np.arange(levels, dtype=np.float32) / np.float32(levels - 1))
 
 
-@functools.cache
-def _step_tables(channels):
-    """What each level of uint8 in each channel adds to the luminance, in steps of 1/65535."""
-    weights = (1.0,) if channels == 1 else RGB_TO_XYZ[1]
-    tables = [np.round(_linear_table(256) * (65535 * weight)) for weight in weights]
-    return [table.astype(np.uint16) for table in tables]
-
-
-@functools.cache
-def _curve_table():
-    """CIE curve of each step of linear light."""
-    return _lab_curve(np, np.arange(65536, dtype=np.float32) / np.float32(65535))
+_STEPS = 1 << 18  # of linear light: a table that fits into a processor's cache
 
 
 @functools.cache
 def _byte_table():
     """uint8 of each step of linear light."""
-    return to_uint8(_srgb_from_linear(np, np.arange(65536, dtype=np.float32) / np.float32(65535)))
+    linear = np.arange(_STEPS, dtype=np.float32) / np.float32(_STEPS - 1)
+    return to_uint8(_srgb_from_linear(np, linear))
 
 
 def _luminance(rgb):
