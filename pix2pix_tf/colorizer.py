@@ -33,7 +33,7 @@ class Colorizer:
     Example:
 
     ```python
-    colorizer = Colorizer.load("photos-v2")
+    colorizer = Colorizer.load("photos-v1")
     rgb = colorizer.colorize(grey)  # uint8 (height, width) → uint8 (height, width, 3)
     ```
     """
@@ -142,7 +142,7 @@ def choose_backend(generator, backend="auto"):
         if not litert.is_installed("tensorflow"):
             raise ImportError(
                 f"{path} needs TensorFlow, which is not installed: pip install tensorflow, or use "
-                "a generator that has a LiteRT file, such as photos-v2"
+                "a generator that has a LiteRT file, such as photos-v1"
             )
         return backend, path
     if file is None:

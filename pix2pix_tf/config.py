@@ -7,7 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-DEFAULT_GENERATOR = "photos-v2"  # the shipped one that commands use
+DEFAULT_GENERATOR = "photos-v1"  # the shipped one that commands use
 
 
 def _setting(default, help, choices=None):
@@ -47,6 +47,7 @@ class TrainConfig:
     )
     freeze_encoder: bool = _setting(False, "keep the encoder's weights as they are")
     encoder_rate: float = _setting(1.0, "learning rate of the encoder, as a share of the others'")
+    frozen_epochs: int = _setting(0, "first epochs in which the encoder keeps its weights")
     depth: int | None = _setting(None, "halvings of the plain U-Net (default: down to one pixel)")
     norm: str = _setting(
         "batch",

@@ -217,6 +217,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
                 for variable in layer.trainable_variables
             ],
             slow_rate=config.encoder_rate,
+            slow_from=config.frozen_epochs * steps_per_epoch,
         ),
         discriminator_optimizer=_adam(
             config.discriminator_learning_rate or config.learning_rate,
@@ -269,22 +270,24 @@ class TwoRateAdam(keras.optimizers.Adam):
     Args:
         slow: variables, such as those of a pretrained encoder.
         slow_rate: their learning rate as a share of that of the others.
+        slow_from: steps before which they rest.
         **kwargs: of `keras.optimizers.Adam`.
     """
 
-    def __init__(self, slow=(), slow_rate=1.0, **kwargs):
+    def __init__(self, slow=(), slow_rate=1.0, slow_from=0, **kwargs):
         super().__init__(**kwargs)
         self.slow_paths = {variable.path for variable in slow}
-        self.slow_rate = slow_rate
+        self.slow_rate, self.slow_from = slow_rate, slow_from
 
     def build(self, variables):
         super().build(variables)
         self._slow = [variable.path in self.slow_paths for variable in variables]
 
     def update_step(self, gradient, variable, learning_rate):
-        if self._slow[self._get_variable_index(variable)]:
-            learning_rate = learning_rate * self.slow_rate
         index = self._get_variable_index(variable)
+        if self._slow[index]:
+            share = tf.where(self.iterations.value < self.slow_from, 0.0, self.slow_rate)
+            learning_rate = tf.cast(learning_rate, tf.float32) * share
         if isinstance(variable, keras.Variable):
             variable = variable.value
         step = tf.cast(self.iterations.value + 1, variable.dtype)

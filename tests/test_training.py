@@ -473,6 +473,23 @@ def test_two_rates():
     assert np.allclose(slow, 0.95, atol=1e-5)
 
 
+def test_the_slow_ones_rest_at_first():
+    slow = keras.Variable([1.0])
+    optimizer = TwoRateAdam(slow=[slow], slow_rate=0.1, slow_from=2, learning_rate=0.5)
+    optimizer.build([slow])
+    step = tf.function(lambda: optimizer.apply([tf.ones(1)], [slow]))
+    seen = []
+    for _ in range(3):
+        step()
+        seen.append(float(slow.numpy()[0]))
+    assert seen == pytest.approx([1.0, 1.0, 0.95], abs=1e-5)
+
+
+def test_frozen_epochs_are_epochs_of_the_encoder(tiny):
+    config = tiny("run", encoder="mobilenet_v2", encoder_weights="none", frozen_epochs=3)
+    assert build_model(config, 4).generator_optimizer.slow_from == 12
+
+
 def test_the_encoder_learns_at_its_own_rate(tiny):
     config = tiny(
         "run", encoder="mobilenet_v2", encoder_weights="none", encoder_rate=0.0, image_size=64
