@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from pix2pix_tf import color, losses, metrics
+from pix2pix_tf.optimizers import FusedAdam
 
 
 class Pix2Pix(keras.Model):
@@ -296,7 +297,7 @@ class Pix2Pix(keras.Model):
 def _prepared(optimizer, network):
     """The optimizer, loss-scaled where float16 needs it, with its slots built for the network."""
     if optimizer is None:
-        optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        optimizer = FusedAdam(learning_rate=2e-4, beta_1=0.5)
     float16 = any(layer.dtype_policy.name == "mixed_float16" for layer in network.layers)
     if float16 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

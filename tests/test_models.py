@@ -142,7 +142,7 @@ def test_three_channels_in_and_out():
     assert generator(noise(1, 64, 64, 3)).shape == (1, 64, 64, 2)
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("norm", ["batch", "sync_batch", "instance", "none"])
 def test_discriminator_of_any_size(norm):
     discriminator = patchgan_discriminator(3, 4, norm=norm)
     for height, width, rows, columns in ((256, 256, 30, 30), (64, 96, 6, 10), (24, 24, 1, 1)):
@@ -362,7 +362,7 @@ def test_the_dtype_that_a_model_has_changes_nothing():
         ),
         ({"image_size": 0, "encoder": "mobilenet_v2"}, "multiple of 32 .*received 0. Use 32"),
         ({"encoder": "resnet"}, "encoder must be one of mobilenet_v2; received 'resnet'"),
-        ({"norm": "layer"}, "norm must be one of batch, instance, none; received 'layer'"),
+        ({"norm": "layer"}, "norm must be one of batch, sync_batch, instance, none; received 'layer'"),
         ({"filters": 0}, "filters must be a whole number from 1 up; received 0"),
         ({"filters": 4.0}, "filters must be a whole number from 1 up; received 4.0"),
         (

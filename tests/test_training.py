@@ -18,7 +18,8 @@ from pix2pix_tf.callbacks import NonFiniteLossError, Progress
 from pix2pix_tf.config import make_config, read_config
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
-from pix2pix_tf.training import LinearDecay, TwoRateAdam, build_model, train
+from pix2pix_tf.optimizers import LinearDecay
+from pix2pix_tf.training import build_model, train
 
 TINY = {
     "image_size": 32,
@@ -462,29 +463,6 @@ def test_without_decay_the_rate_stays(tiny):
     assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(2e-4)
 
 
-def test_two_rates():
-    """Adam's first step is the learning rate, whatever the gradient."""
-    fast, slow = (keras.Variable([1.0, 1.0]) for _ in range(2))
-    optimizer = TwoRateAdam(slow=[slow], slow_rate=0.1, learning_rate=0.5)
-    optimizer.build([fast, slow])
-    step = tf.function(lambda: optimizer.apply([tf.ones(2), tf.fill((2,), 7.0)], [fast, slow]))
-    step()
-    assert np.allclose(fast, 0.5, atol=1e-5)
-    assert np.allclose(slow, 0.95, atol=1e-5)
-
-
-def test_the_slow_ones_rest_at_first():
-    slow = keras.Variable([1.0])
-    optimizer = TwoRateAdam(slow=[slow], slow_rate=0.1, slow_from=2, learning_rate=0.5)
-    optimizer.build([slow])
-    step = tf.function(lambda: optimizer.apply([tf.ones(1)], [slow]))
-    seen = []
-    for _ in range(3):
-        step()
-        seen.append(float(slow.numpy()[0]))
-    assert seen == pytest.approx([1.0, 1.0, 0.95], abs=1e-5)
-
-
 def test_frozen_epochs_are_epochs_of_the_encoder(tiny):
     config = tiny("run", encoder="mobilenet_v2", encoder_weights="none", frozen_epochs=3)
     assert build_model(config, 4).generator_optimizer.slow_from == 12
@@ -550,20 +528,3 @@ def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkey
     small = {"small_size": 32, "small_epochs": 6, "epochs": 1}
     train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
     assert ends == [(1, 1)]
-
-
-def test_adam_in_one_pass_is_keras_adam():
-    keras.utils.set_random_seed(0)
-    networks = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]) for _ in range(2)]
-    networks[1].set_weights(networks[0].get_weights())
-    optimizers = [
-        keras.optimizers.Adam(0.01, beta_1=0.5),
-        TwoRateAdam(learning_rate=0.01, beta_1=0.5),
-    ]
-    random = np.random.default_rng(0)
-    for _ in range(5):
-        gradients = [tf.constant(random.normal(size=s), tf.float32) for s in ((3, 2), (2,))]
-        for optimizer, network in zip(optimizers, networks, strict=True):
-            optimizer.apply(gradients, network.trainable_variables)
-    for keras_own, ours in zip(*(network.get_weights() for network in networks), strict=True):
-        assert ours == pytest.approx(keras_own, abs=1e-6)
