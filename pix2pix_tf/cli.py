@@ -304,6 +304,13 @@ def _add_evaluate(commands):
         default=24,
         help="first photographs that the sheet shows (default: %(default)s)",
     )
+    parser.add_argument(
+        "--colourfulness",
+        type=float,
+        metavar="SHARE",
+        help="multiply each generator's colours until the results have this share of the truth's "
+        "colourfulness, such as 0.7: vivid colours cost AuC, and generators compare best at one",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the intervals' resamples")
     parser.set_defaults(run=_evaluate)
 
@@ -313,6 +320,8 @@ def _evaluate(options):
         raise ValueError(
             f"--sheet-photographs must be 1 or more; received {options.sheet_photographs}."
         )
+    if options.colourfulness is not None and not options.colourfulness > 0:
+        raise ValueError(f"--colourfulness must be above 0; received {options.colourfulness}.")
     _import_tensorflow()
     from pix2pix_tf import evaluation
     from pix2pix_tf.colorizer import Colorizer
@@ -322,6 +331,8 @@ def _evaluate(options):
         name: Colorizer.load(name, "litert" if name.endswith(".tflite") else "tensorflow")
         for name in names
     }
+    if options.colourfulness is not None:
+        colorizers = evaluation.at_colourfulness(colorizers, options.data, options.colourfulness)
     outcome = evaluation.evaluate(colorizers, options.data, options.sheet_photographs)
     summary = evaluation.summarise(outcome, options.seed)
     for path, reason in outcome["errors"]:

@@ -8,7 +8,9 @@ Beside the generators stands "all grey", the picture without its colours.
 
 import csv
 import io
+import itertools
 import json
+import math
 import platform
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tqdm import tqdm
 
 import pix2pix_tf
 from pix2pix_tf import color, metrics
+from pix2pix_tf.colorizer import Colorizer, merge
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.index import GREY_CHROMA
 from pix2pix_tf.photographs import (
@@ -34,6 +37,7 @@ from pix2pix_tf.sheets import contact_sheet
 SIDE = 256  # pixels
 ALL_GREY = "all grey"
 _BATCH = 8
+_MATCHED = 256  # photographs to match colourfulness by
 _RESAMPLES = 2000  # of the bootstrap
 SHEET_PHOTOGRAPHS = 24
 
@@ -74,7 +78,7 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
             except PhotographError as error:
                 errors.append((str(item.path), str(error)))
                 continue
-            if color.chroma(color.rgb_to_lab(truth)).mean() < GREY_CHROMA:
+            if _is_grey(truth):
                 left_out.append(str(item.name))
                 continue
             names.append(str(item.name))
@@ -109,6 +113,74 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
         },
         "pictures": pictures,
     }
+
+
+def at_colourfulness(colorizers, source, share):
+    """The same colorizers, painting so strongly that their results are equally colourful.
+
+    Vivid colours cost PSNR and AuC where they are wrong: generators compare best at one strength.
+
+    Args:
+        colorizers: dict from a name to a `Colorizer`.
+        source: photographs; the first 256 that are not grey are used.
+        share: mean colourfulness of the results, as a share of the truth's.
+
+    Returns:
+        dict from "NAME × GAIN" to a `Colorizer` whose chroma is multiplied by the gain.
+
+    Raises:
+        PhotographError: if no photograph can be used.
+        ValueError: if no gain from 1/16 to 16 reaches the share.
+    """
+    truths = list(itertools.islice(_truths(source), _MATCHED))
+    if not truths:
+        raise PhotographError(f"no photograph to match colourfulness by in {source}")
+    wanted = share * _mean_colourfulness(truths)
+    matched = {}
+    for name, colorizer in tqdm(colorizers.items(), "Matching", unit=" generators", disable=None):
+        chroma = [
+            ab
+            for i in range(0, len(truths), _BATCH)
+            for ab in colorizer.chroma(truths[i : i + _BATCH])
+        ]
+        low, high = 1 / 16, 16.0
+        for _ in range(14):  # to a thousandth
+            gain = math.sqrt(low * high)
+            results = [merge(t, gain * ab) for t, ab in zip(truths, chroma, strict=True)]
+            low, high = (gain, high) if _mean_colourfulness(results) < wanted else (low, gain)
+        if not 1 / 15 < gain < 15:
+            raise ValueError(
+                f"{name} cannot be brought to {share} of the truth's colourfulness: a gain of "
+                f"{gain:.2g} does not reach it."
+            )
+        matched[f"{name} × {gain:.2f}"] = Colorizer(
+            lambda L, predict_ab=colorizer.predict_ab, gain=gain: gain * predict_ab(L),
+            colorizer.image_size,
+        )
+    return matched
+
+
+def _truths(source):
+    """Photographs of a source as they are judged; bad and grey ones are passed over."""
+    for item in find_photographs(source):
+        try:
+            truth = centre_crop(read_photograph(item.path).rgb8())
+        except PhotographError:
+            continue  # `evaluate` names it
+        if not _is_grey(truth):
+            yield truth
+
+
+def _is_grey(rgb):
+    return color.chroma(color.rgb_to_lab(rgb)).mean() < GREY_CHROMA
+
+
+def _mean_colourfulness(pictures):
+    judge = METRICS["colourfulness"]
+    scores = [
+        judge.score(rgb, rgb) for rgb in (picture[None] / np.float32(255) for picture in pictures)
+    ]
+    return float(np.mean(scores))
 
 
 def centre_crop(rgb, side=SIDE):

@@ -10,7 +10,15 @@ from PIL import Image
 from pix2pix_tf import color
 from pix2pix_tf.cli import main
 from pix2pix_tf.colorizer import Colorizer
-from pix2pix_tf.evaluation import ALL_GREY, centre_crop, evaluate, summarise, table, write_report
+from pix2pix_tf.evaluation import (
+    ALL_GREY,
+    at_colourfulness,
+    centre_crop,
+    evaluate,
+    summarise,
+    table,
+    write_report,
+)
 from pix2pix_tf.photographs import PhotographError
 
 SIDE = 32
@@ -53,6 +61,25 @@ def test_scores_of_flat_photographs(flat):
     # Hasler and Süsstrunk for a flat colour: 0.3 √(rg² + yb²), rg = −128, yb = −64.
     expected = 0.3 * np.hypot(128, 64)
     assert outcome["truth_colourfulness"][0] == pytest.approx(expected, abs=0.01)
+
+
+def test_generators_at_one_colourfulness(flat):
+    matched = at_colourfulness({"teal": painter(TEAL), "orange": painter(ORANGE)}, flat, 0.5)
+    names = list(matched)
+    assert [name.partition(" × ")[0] for name in names] == ["teal", "orange"]
+    outcome = evaluate(matched, flat)
+    for name in names:
+        assert summarise(outcome)[name]["colourfulness_ratio"]["mean"] == pytest.approx(
+            0.5, abs=0.02
+        )
+    gains = [float(name.partition(" × ")[2]) for name in names]
+    assert gains[0] > gains[1]  # orange is the stronger colour
+
+
+def test_a_colourfulness_out_of_reach(flat):
+    grey = painter((100, 100, 100))
+    with pytest.raises(ValueError, match=r"grey cannot be brought to 0\.7 of the truth's"):
+        at_colourfulness({"grey": grey}, flat, 0.7)
 
 
 def test_summary_and_intervals(flat):

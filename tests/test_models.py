@@ -362,7 +362,10 @@ def test_the_dtype_that_a_model_has_changes_nothing():
         ),
         ({"image_size": 0, "encoder": "mobilenet_v2"}, "multiple of 32 .*received 0. Use 32"),
         ({"encoder": "resnet"}, "encoder must be one of mobilenet_v2; received 'resnet'"),
-        ({"norm": "layer"}, "norm must be one of batch, sync_batch, instance, none; received 'layer'"),
+        (
+            {"norm": "layer"},
+            "norm must be one of batch, sync_batch, instance, none; received 'layer'",
+        ),
         ({"filters": 0}, "filters must be a whole number from 1 up; received 0"),
         ({"filters": 4.0}, "filters must be a whole number from 1 up; received 4.0"),
         (
