@@ -277,11 +277,11 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._saved_at = time.monotonic()
         if step == self._saved_step:
             return
-        self._saved_step = step
         if not self._writes:
             # Some variables are sums over all workers, which the chief cannot read alone.
             with tempfile.TemporaryDirectory() as folder:
                 self.checkpoint.write(f"{folder}/state")
+            self._saved_step = step
             return
         target = self.folder / f"step-{step:08d}"
         unfinished = self.folder / f"unfinished-{target.name}"
@@ -292,6 +292,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             for path in unfinished.iterdir():
                 _flush_to_disk(path)
             unfinished.rename(target)
+            self._saved_step = step
         except (tf.errors.OpError, OSError) as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise OSError(

@@ -1,8 +1,6 @@
 """Training on two devices and by two workers ends where one device ends; each in its own process.
 
 Batches of all devices together are those of one device, so that weights differ by rounding alone.
-Adam divides gradients by their own size: what is rounding in a gradient near zero grows to some
-1e-5 of a weight in these 24 steps, where weights move by 1e-2.
 """
 
 import json
@@ -24,7 +22,7 @@ from pix2pix_tf.distribution import make_strategy
 from pix2pix_tf.models import patchgan_discriminator, unet_generator
 from pix2pix_tf.pix2pix import Pix2Pix
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5  # of weights that move by 5e-3 in 48 steps
 SETTINGS = {
     "seed": 1,
     "image_size": 32,
@@ -35,10 +33,10 @@ SETTINGS = {
     "norm": "sync_batch",
     "dropout": 0.0,
     "batch_size": 4,
-    "steps_per_epoch": 12,
+    "steps_per_epoch": 24,
     "epochs": 2,
     "l1_epochs": 1,
-    "learning_rate": 1e-3,
+    "learning_rate": 1e-4,
     "decay_epochs": 1,
     "ema": 0.9,
     # Five to validate with: two batches of four, of which the second leaves one device idle.
@@ -115,15 +113,14 @@ def figures(run_dir):
 def assert_same_training(run_dir, one):
     assert np.abs(weights(run_dir) - weights(one)).max() < TOLERANCE
     np.testing.assert_allclose(figures(run_dir), figures(one), rtol=2e-3)
-    states = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
-    assert states[-1] == "step-00000024"
+    assert states(run_dir)[-1] == "step-00000048"
 
 
 def test_the_run_on_one_device_learns_more_than_the_tolerance(one):
     keras.utils.set_random_seed(1)
     fresh = unet_generator(32, 4, depth=3, norm="sync_batch", dropout=0.0)
     moved = np.abs(weights(one) - np.concatenate([v.numpy().ravel() for v in fresh.weights]))
-    assert moved.max() > 50 * TOLERANCE
+    assert moved.mean() > 100 * TOLERANCE
 
 
 def test_two_devices_of_a_machine(photographs, one, tmp_path):
@@ -132,39 +129,46 @@ def test_two_devices_of_a_machine(photographs, one, tmp_path):
     assert_same_training(tmp_path / "run", one)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_two_workers_one_killed_and_both_started_again(victim, photographs, one, tmp_path):
-    workers = start_workers(photographs, tmp_path / "run")
+def states(run_dir):
+    return sorted(path.name for path in (run_dir / "checkpoints").glob("step-*"))
+
+
+def until_a_new_state(run_dir, workers, before):
     deadline = time.monotonic() + 150
-    while not list((tmp_path / "run" / "checkpoints").glob("step-*")):
+    while states(run_dir) <= before:
         assert time.monotonic() < deadline, [worker.kill() for worker in workers]
-        time.sleep(0.05)
-    workers[victim].send_signal(signal.SIGKILL)
-    other = workers[1 - victim]
-    output, _ = other.communicate(timeout=60)
-    assert other.returncode == 1
-    assert "the connection to another worker was lost after step" in output
-    assert "Start all 2 workers again" in output
-    workers[victim].communicate()
-
-    chief, second = finish(*start_workers(photographs, tmp_path / "run"))
-    assert "resuming from" in chief
-    assert "devices: 2, of 2 workers" in chief
-    assert "Epoch" not in second  # the chief alone reports, and writes
-    assert_same_training(tmp_path / "run", one)
-
-
-def test_a_worker_asked_to_stop_stops_all(photographs, tmp_path):
-    workers = start_workers(photographs, tmp_path / "run")
-    while not list((tmp_path / "run" / "checkpoints").glob("step-*")):
         assert all(worker.poll() is None for worker in workers)
-        time.sleep(0.05)
+        time.sleep(0.01)
+
+
+def test_workers_that_are_killed_and_stopped_resume_together(photographs, one, tmp_path):
+    run_dir = tmp_path / "run"
+    for victim in (0, 1):
+        before = states(run_dir)
+        workers = start_workers(photographs, run_dir)
+        until_a_new_state(run_dir, workers, before)
+        workers[victim].send_signal(signal.SIGKILL)
+        other = workers[1 - victim]
+        output, _ = other.communicate(timeout=60)
+        assert other.returncode == 1, output
+        assert "the connection to another worker was lost after step" in output
+        assert "Start all 2 workers again" in output
+        workers[victim].communicate()
+
+    before = states(run_dir)
+    workers = start_workers(photographs, run_dir)
+    until_a_new_state(run_dir, workers, before)
     workers[1].send_signal(signal.SIGTERM)
     chief, second = finish(*workers)
     assert "interrupted (another worker was asked to stop) at step" in chief
     assert "interrupted (SIGTERM) at step" in second
-    states = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
-    assert f"at step {int(states[-1].removeprefix('step-'))};" in chief
+    assert f"at step {int(states(run_dir)[-1].removeprefix('step-'))};" in chief
+
+    chief, second = finish(*start_workers(photographs, run_dir))
+    assert "devices: 2, of 2 workers" in chief
+    assert "resuming from" in chief
+    assert "Epoch" not in second  # the chief alone reports, and writes
+    assert_same_training(run_dir, one)
 
 
 FIT_IN_SCOPE = """
@@ -191,22 +195,27 @@ def fitted(strategy, **options):
 
 one = fitted(tf.distribute.get_strategy())
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-for options in ({}, {"steps_per_execution": 2}):
-    two = fitted(mirrored, **options)
-    assert one[2] == two[2] == 8, (one[2], two[2])
-    assert sorted(one[0]) == sorted(two[0])
-    tolerance = float(sys.argv[3])
-    for name in one[0]:
-        np.testing.assert_allclose(one[0][name], two[0][name], tolerance, tolerance, err_msg=name)
-    for a, b in zip(one[1], two[1]):
-        assert np.abs(a - b).max() < tolerance
+two = fitted(mirrored, steps_per_execution=int(sys.argv[4]))
+assert one[2] == two[2] == 8, (one[2], two[2])
+assert sorted(one[0]) == sorted(two[0])
+tolerance = float(sys.argv[3])
+for name in one[0]:
+    np.testing.assert_allclose(one[0][name], two[0][name], tolerance, tolerance, err_msg=name)
+for a, b in zip(one[1], two[1]):
+    assert np.abs(a - b).max() < tolerance
 """
 
 
-# mixed_float16 has its losses scaled by each optimizer, besides.
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("mixed_float16", 1e-2)])
-def test_fit_in_python_with_a_data_set_as_it_is(dtype, tolerance, photographs, run_python):
-    done = run_python(FIT_IN_SCOPE, photographs, dtype, tolerance)
+# mixed_float16 has its losses scaled by each optimizer, besides. Nine photographs are judged in
+# batches of four: the last one leaves a device without any.
+@pytest.mark.parametrize(
+    ("dtype", "tolerance", "steps_per_execution"),
+    [("float32", 1e-4, 1), ("mixed_float16", 1e-2, 2)],
+)
+def test_fit_in_python_with_a_data_set_as_it_is(
+    dtype, tolerance, steps_per_execution, photographs, run_python
+):
+    done = run_python(FIT_IN_SCOPE, photographs, dtype, tolerance, steps_per_execution)
     assert done.returncode == 0, done.stderr
 
 
@@ -294,11 +303,11 @@ def test_the_step_compiles_for_xla(encoder):
     assert header.startswith("HloModule")
     assert "<=" not in header  # as a size is written that is known to be bounded, no more
     if encoder is None:
-        compiled = [float(value) for value in step(pair).values()]
+        compiled = {name: float(value) for name, value in step(pair).items()}
         keras.utils.set_random_seed(0)
         twin = unet_generator(32, 4)
         model = Pix2Pix(twin, patchgan_discriminator(1, 4), ema=0.99)
         model.compile(run_eagerly=True)
         eager = model.train_on_batch(*pair, return_dict=True)
         # The order of the seeds is another: dropout differs, and nothing else.
-        np.testing.assert_allclose(compiled, list(eager.values()), rtol=0.2)
+        assert compiled == pytest.approx(eager, rel=0.2)
