@@ -114,6 +114,7 @@ def train(config, dry_run=False):
 
     if dry_run:
         _report_dry_run(config, model, batches(0), steps_per_epoch, workers)
+        workers.leave()
         return True
     val_batch = replicas * math.ceil(min(16, val_count) / replicas)
     validation = distribute(
@@ -146,6 +147,7 @@ def train(config, dry_run=False):
             f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
             "or another --run-dir for a new run"
         )
+        workers.leave()
         return True
     if workers.is_chief:
         write_atomically(run_dir / "config.json", config.to_json().encode())
@@ -173,6 +175,7 @@ def train(config, dry_run=False):
             "The same command resumes.",
             file=sys.stderr,
         )
+        workers.leave()
         return False
     except LOST_WORKER as error:
         if workers.count == 1:
@@ -183,6 +186,7 @@ def train(config, dry_run=False):
             f"same commands go on from the last state in {run_dir}."
         ) from None
     workers.say(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
+    workers.leave()
     return True
 
 
