@@ -246,10 +246,9 @@ class ResumableCheckpoint(keras.callbacks.Callback):
                 print(f"{state} is damaged: {_first_line(error)}", file=sys.stderr, flush=True)
                 continue
             self._saved_step = int(self._step.numpy())
-            for path in (
-                damaged if self._writes else ()
-            ):  # or the next state of that step could not take its name
-                shutil.rmtree(path)
+            if self._writes:
+                for path in damaged:  # or the next state of that step could not take its name
+                    shutil.rmtree(path)
             return state
         if damaged:
             raise ValueError(

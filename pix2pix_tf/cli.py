@@ -219,8 +219,8 @@ def _add_fit(commands):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="JSON file with settings, such as a run's config.json, a folder that holds a "
-        "recipe.json or config.json, or the name of a shipped generator; other flags override it",
+        help="JSON file with settings, such as a run's config.json, or a folder that holds a "
+        "recipe.json or config.json; other flags override it",
     )
     for field in dataclasses.fields(TrainConfig):
         _add_setting(parser, field)
@@ -258,22 +258,13 @@ def _fit(options):
         for field in dataclasses.fields(TrainConfig)
         if hasattr(options, field.name)
     }
-    config = make_config(config=_recipe(options.config), **settings)
+    config = make_config(config=options.config, **settings)
     if config.preset == "demo" and config.data is None:
         print("no --data: a tiny generator learns from the shipped photographs, to show the loop")
     _import_tensorflow()
     from pix2pix_tf.training import train
 
     return 0 if train(config, dry_run=options.dry_run) else _INTERRUPTED
-
-
-def _recipe(given):
-    """The path given, or the folder of the shipped generator of that name."""
-    if given is None or Path(given).exists():
-        return given
-    from pix2pix_tf.generators import find_generator, shipped_generators
-
-    return find_generator(given).parent if given in shipped_generators() else given
 
 
 def _add_evaluate(commands):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
 DEFAULT_GENERATOR = "photos-v1"  # the shipped one that commands use
 
 
@@ -85,7 +86,7 @@ class TrainConfig:
         "one",
         "devices: one; mirrored, all GPUs of this machine; multiworker, the machines of TF_CONFIG; "
         "tpu",
-        ("one", "mirrored", "multiworker", "tpu"),
+        STRATEGIES,
     )
 
     batch_size: int = _setting(1, "photographs per step, of all devices together")

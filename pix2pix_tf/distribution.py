@@ -11,7 +11,7 @@ import time
 
 import tensorflow as tf
 
-STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
+from pix2pix_tf.config import STRATEGIES
 
 
 def make_strategy(name):
@@ -33,8 +33,13 @@ def make_strategy(name):
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multiworker":
         _check_tf_config()
-        # One that does not come up in time is named by TensorFlow's message.
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            raise RuntimeError(
+                f"the workers of TF_CONFIG cannot be reached ({type(error).__name__}). Start all "
+                "of them, and let their ports through."
+            ) from None
     if name == "tpu":
         address = os.environ.get("TPU_NAME", "local")
         try:
@@ -58,7 +63,7 @@ def _check_tf_config():
     try:
         config = json.loads(os.environ.get("TF_CONFIG", ""))
         workers, task = config["cluster"]["worker"], config["task"]
-        known = task["type"] == "worker" and workers[int(task["index"])]
+        known = task["type"] == "worker" and int(task["index"]) in range(len(workers))
     except (ValueError, LookupError, TypeError):
         known = False
     if not known or set(config["cluster"]) != {"worker"}:

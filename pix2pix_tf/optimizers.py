@@ -28,8 +28,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 class FusedAdam(keras.optimizers.Adam):
     """Adam in one pass over each variable, with a lower learning rate for some of them.
 
-    Keras' own reads and writes every weight a dozen times: with batch 1 that costs a fifth of a
-    step on CPUs more.
+    Keras' own reads and writes every weight a dozen times, which small batches feel.
 
     Args:
         slow: variables, such as those of a pretrained encoder.

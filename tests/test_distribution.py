@@ -263,6 +263,7 @@ def test_a_batch_that_two_devices_cannot_share_is_refused_before_anything_is_wri
         "no json",
         "{}",
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
         '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
@@ -292,7 +293,7 @@ def test_without_a_tpu_the_reason_is_told(run_python):
 def test_the_step_compiles_for_xla(encoder):
     dtype = None if encoder is None else "mixed_bfloat16"
     keras.utils.set_random_seed(0)
-    generator = unet_generator(32, 4, encoder=encoder, weights=None, dtype=dtype)
+    generator = unet_generator(32, 4, encoder=encoder, weights=None, dropout=0.0, dtype=dtype)
     model = Pix2Pix(generator, patchgan_discriminator(1, 4, dtype=dtype), ema=0.99)
     model.compile()
     pair = [tf.random.stateless_uniform((2, 32, 32, n), (0, n), -1, 1) for n in (1, 2)]
@@ -305,9 +306,8 @@ def test_the_step_compiles_for_xla(encoder):
     if encoder is None:
         compiled = {name: float(value) for name, value in step(pair).items()}
         keras.utils.set_random_seed(0)
-        twin = unet_generator(32, 4)
+        twin = unet_generator(32, 4, dropout=0.0)
         model = Pix2Pix(twin, patchgan_discriminator(1, 4), ema=0.99)
         model.compile(run_eagerly=True)
         eager = model.train_on_batch(*pair, return_dict=True)
-        # The order of the seeds is another: dropout differs, and nothing else.
-        assert compiled == pytest.approx(eager, rel=0.2)
+        assert compiled == pytest.approx(eager, rel=1e-3)
