@@ -19,7 +19,7 @@ from pix2pix_tf.config import DEFAULT_GENERATOR
 from pix2pix_tf.generators import find_generator, load_generator
 
 BACKENDS = ("auto", "tensorflow", "litert")
-_STRIP_PIXELS = 1 << 18  # full-size colour is made in strips: they stay in the processor's cache
+_STRIP_PIXELS = 1 << 16  # full-size colour is made in strips: they stay in the processor's cache
 
 
 class Colorizer:
@@ -91,7 +91,7 @@ class Colorizer:
     def colorize_batch(self, images):
         """`colorize` of several pictures, of mixed sizes, in one call of the network."""
         images = [_checked(image) for image in images]
-        return [merge(image, ab) for image, ab in zip(images, self.chroma(images), strict=True)]
+        return _on_all_cores(merge, images, self.chroma(images))
 
     def process(self, photographs):
         """`Photograph`s in, coloured `Photograph`s out: metadata and transparency are kept.
@@ -99,9 +99,10 @@ class Colorizer:
         The network sees transparent pictures over white.
         """
         chroma = self.chroma([photograph.over_white() for photograph in photographs])
+        merged = _on_all_cores(merge, [photograph.pixels for photograph in photographs], chroma)
         return [
-            dataclasses.replace(photograph, pixels=merge(photograph.pixels, ab))
-            for photograph, ab in zip(photographs, chroma, strict=True)
+            dataclasses.replace(photograph, pixels=pixels)
+            for photograph, pixels in zip(photographs, merged, strict=True)
         ]
 
     def sheet_row(self, before, after):
@@ -118,8 +119,9 @@ class Colorizer:
         Returns:
             Scaled ab (batch, image_size, image_size, 2), float32 in [-1, 1].
         """
-        L = np.stack([network_input(image, self.image_size) for image in images])
-        return np.asarray(self.predict_ab(L), np.float32)
+        sides = [self.image_size] * len(images)
+        L = _on_all_cores(network_input, images, sides)
+        return np.asarray(self.predict_ab(np.stack(L)), np.float32)
 
 
 def choose_backend(generator, backend="auto"):
@@ -192,8 +194,6 @@ def merge(image, ab):
         sRGB (height, width, 3) of the dtype of `image`. Colours that sRGB cannot show at the
         pixel's lightness are clipped.
     """
-    import cv2
-
     result = np.empty((*image.shape[:2], 3), image.dtype)
     ab = ab * color.AB_SCALE
     strips = list(_strips(image))
@@ -201,15 +201,14 @@ def merge(image, ab):
 
     def merge_strip(start, strip):
         rows = slice(start, start + len(strip))
-        a, b = cv2.split(_enlarged_rows(ab, image, rows))
-        cv2.merge(color.recolor(strip, a, b), result[rows])
+        result[rows] = color.recolor(strip, _enlarged_rows(ab, image, rows))
 
     _on_all_cores(merge_strip, starts, strips)
     return result
 
 
 def _on_all_cores(function, *items):
-    """Answers for the items, in order."""
+    """Answers for the items, in order. What runs within it may use it again."""
     if len(items[0]) == 1:
         return [function(*(item[0] for item in items))]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
