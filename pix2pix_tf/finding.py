@@ -7,6 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from pix2pix_tf.photographs import FORMAT_OF_SUFFIX, SUFFIXES, PhotographError
 
+NOT_UTF8 = "{} is not UTF-8 text; save the list of paths as UTF-8"
+LIST_SUFFIXES = (".txt", ".lst")
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -45,7 +48,7 @@ def find_photographs(sources, leave_out=None):
         path = Path(source).expanduser()
         if path.is_dir():
             files = _walk(path, leave_out)
-        elif path.is_file() and path.suffix.lower() in (".txt", ".lst"):
+        elif path.is_file() and path.suffix.lower() in LIST_SUFFIXES:
             files = _listed(path)
         elif path.is_file():
             files = [Found(path, PurePosixPath(path.name))]
@@ -110,17 +113,23 @@ def _before_magic(parts):
 
 
 def _listed(path):
-    found = []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise PhotographError(
-            f"{path} is not UTF-8 text; save the list of paths as UTF-8"
-        ) from None
+        raise PhotographError(NOT_UTF8.format(path)) from None
+    entries = (Path(entry).expanduser() for entry in list_entries(lines))
+    return [Found(path.parent / entry, name_inside(entry.as_posix())) for entry in entries]
+
+
+def list_entries(lines):
+    """The paths in the lines of a text file: neither empty ones nor comments."""
     for line in lines:
         if line.strip() and not line.startswith("#"):
-            entry = Path(line.strip()).expanduser()
-            outside = entry.is_absolute() or ".." in entry.parts
-            name = entry.name if outside else entry
-            found.append(Found(path.parent / entry, PurePosixPath(Path(name).as_posix())))
-    return found
+            yield line.strip()
+
+
+def name_inside(path):
+    """A path as the name of a result: its last part alone where it would lead out of a folder."""
+    path = PurePosixPath(path)
+    outside = path.is_absolute() or ".." in path.parts
+    return PurePosixPath(path.name) if outside else path

@@ -22,7 +22,9 @@ from pix2pix_tf.sheets import contact_sheet
 SHEET_NAME = "before-after.png"
 SHEET_INPUTS = 24  # up to so many inputs a sheet is written unasked
 _SHEET_CELL = 256  # pixels
-_BATCH_PIXELS = 32_000_000  # full-size pixels read ahead at most; a larger picture goes alone
+BATCH_PIXELS = 32_000_000  # full-size pixels read ahead at most; a larger picture goes alone
+NO_MEMORY = "not enough memory for a picture this large"
+WOULD_REPLACE = "its result would replace it; give another output folder"
 
 
 @dataclasses.dataclass
@@ -61,23 +63,33 @@ def plan(inputs, out_dir, overwrite=False):
     out_dir = Path(out_dir)
     jobs, taken = [], {}
     for found in find_photographs(inputs, leave_out=out_dir):
-        output = out_dir / found.name.with_suffix(output_suffix(found.name))
+        output = out_dir / result_name(found.name)
         job = Job(found.path, str(found.name), output)
         if output in taken:
             job.status = "failed"
-            job.reason = (
-                f"its result would be {output}, as that of {taken[output]}; rename one of them "
-                "or give another output folder"
-            )
+            job.reason = collision(output, taken[output])
         elif os.path.abspath(output) == os.path.abspath(found.path):
             job.status = "failed"
-            job.reason = "its result would replace it; give another output folder"
+            job.reason = WOULD_REPLACE
         elif output.exists() and not overwrite:
             job.status = "skipped"
             job.reason = f"{output} exists"
         taken.setdefault(output, found.path)
         jobs.append(job)
     return jobs
+
+
+def result_name(name):
+    """Where a photograph's result lies below the output folder, PurePosixPath."""
+    return name.with_suffix(output_suffix(name))
+
+
+def collision(output, first):
+    """Why a photograph failed whose result is also that of the photograph `first`."""
+    return (
+        f"its result would be {output}, as that of {first}; rename one of them "
+        "or give another output folder"
+    )
 
 
 def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
@@ -94,7 +106,7 @@ def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
     """
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         current = []
-        for batch in itertools.chain(_batches(jobs, batch_size), [[]]):
+        for batch in itertools.chain(batches(jobs, _pixels, batch_size), [[]]):
             upcoming = [
                 (job, pool.submit(read_photograph, job.path) if job.status == "planned" else None)
                 for job in batch
@@ -105,23 +117,29 @@ def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
             current = upcoming
 
 
-def _batches(jobs, batch_size):
+def batches(items, pixels_of, batch_size, most_pixels=BATCH_PIXELS):
+    """Lists of up to `batch_size` items and `most_pixels` pixels; a larger item goes alone."""
     batch, pixels = [], 0
-    for job in jobs:
-        size = _pixels(job.path) if job.status == "planned" else 0
-        if batch and (len(batch) >= batch_size or pixels + size > _BATCH_PIXELS):
+    for item in items:
+        size = pixels_of(item)
+        if batch and (len(batch) >= batch_size or pixels + size > most_pixels):
             yield batch
             batch, pixels = [], 0
-        batch.append(job)
+        batch.append(item)
         pixels += size
     if batch:
         yield batch
 
 
-def _pixels(path):
-    """Number of pixels by the header, 0 if it cannot be read: reading will tell why."""
+def _pixels(job):
+    return header_pixels(job.path) if job.status == "planned" else 0
+
+
+def header_pixels(file):
+    """Number of pixels by the header of a path or file object, 0 if it cannot be read: decoding
+    will tell why."""
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             return image.width * image.height
     except Exception:
         return 0
@@ -137,7 +155,7 @@ def _process_batch(processor, batch, pool, sheet):
         except PhotographError as error:
             job.status, job.reason = "failed", str(error)
         except MemoryError:
-            job.status, job.reason = "failed", "not enough memory for a picture this large"
+            job.status, job.reason = "failed", NO_MEMORY
     if not readable:
         return
     results = processor.process([photograph for _, photograph in readable])

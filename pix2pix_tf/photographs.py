@@ -37,6 +37,7 @@ _SAME_AS_JPEG = "MPO"  # what many phones write: a JPEG with further pictures be
 ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284  # tags of TIFF
 JPEG_QUALITY = 95
+TEMPORARY = (".pix2pix-tf-", ".tmp")  # how names of unfinished files begin and end
 
 # Pillow refuses pictures of more than 178 megapixels as decompression bombs, and warns at half of
 # that: scans are that large.
@@ -168,13 +169,17 @@ def read_photograph(path):
     Raises:
         PhotographError: if the file is missing, empty, truncated, or not a supported picture.
     """
+    return decode_photograph(read_bytes(path))
+
+
+def read_bytes(path):
+    """The bytes of a photograph's file; PhotographError if it cannot be read."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except IsADirectoryError:
         raise PhotographError("is a directory that holds no photograph") from None
     except OSError as error:
         raise PhotographError(error.strerror or str(error)) from None
-    return decode_photograph(data)
 
 
 def decode_photograph(data):
@@ -294,31 +299,52 @@ def output_suffix(path):
 def write_photograph(path, photograph):
     """Writes a photograph whole or not at all, in the format that the suffix of `path` names.
 
+    Raises:
+        PhotographError: if the suffix is unknown or the file cannot be written.
+    """
+    encoded = encode_photograph(photograph, path)
+    try:
+        write_atomically(path, encoded)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def encode_photograph(photograph, path):
+    """Bytes of a photograph in the format that the suffix of `path` names.
+
     JPEG is written at quality 95 without chroma subsampling; 16-bit pixels stay 16-bit in PNG and
     TIFF and become 8-bit elsewhere.
 
     Raises:
-        PhotographError: if the suffix is unknown or the file cannot be written.
+        PhotographError: if the suffix is unknown or the format cannot hold the photograph.
     """
-    path = Path(path)
-    name = FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    suffix = Path(path).suffix
+    name = FORMAT_OF_SUFFIX.get(suffix.lower())
     if name is None or name == "GIF":
         raise PhotographError(
-            f"cannot write {path.suffix or 'a file without suffix'}; "
+            f"cannot write {suffix or 'a file without suffix'}; "
             "expected .jpg, .png, .webp, .bmp or .tif"
         )
     try:
-        encoded = _encode(photograph, name)
-        write_atomically(path, encoded)
-    except (OSError, ValueError) as error:  # ValueError: larger than the format can hold
-        raise PhotographError(f"cannot write {path}: {_one_line(error)}") from None
+        return _encode(photograph, name)
+    except (OSError, ValueError) as error:  # such as larger than the format can hold
+        raise cannot_write(path, error) from None
+
+
+def cannot_write(path, error):
+    """The PhotographError of a result that could not be written."""
+    return PhotographError(f"cannot write {path}: {_one_line(error)}")
 
 
 def write_atomically(path, data):
-    """Writes bytes to a temporary file beside `path`, then renames it: never half a file."""
+    """Writes bytes to a temporary file beside `path`, then renames it: never half a file.
+
+    Killed in between, it leaves the temporary file; `is_temporary` knows it by its name.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    prefix, suffix = TEMPORARY
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -327,6 +353,11 @@ def write_atomically(path, data):
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def is_temporary(name):
+    """Whether a file name is one of `write_atomically`'s temporary ones."""
+    return name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
 
 
 def _umask():

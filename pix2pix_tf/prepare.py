@@ -135,7 +135,7 @@ def _write_shard(out_dir, number, run, pool):
                 errors.append([str(item.path), answer["error"]])
                 continue
             entry = {"name": str(item.name), **answer}
-            writer.write(_example(data, entry))
+            writer.write(example(data, entry))
             photographs.append(entry)
     digest = hashlib.sha256()
     with unfinished.open("rb") as file:
@@ -166,7 +166,9 @@ def _read(item):
     return data, examine(data)
 
 
-def _example(data, entry):
+def example(data, entry):
+    """A serialized tf.train.Example of a photograph: its bytes, and features by name."""
+
     def feature(value):
         if isinstance(value, bytes | str):
             value = value.encode() if isinstance(value, str) else value
