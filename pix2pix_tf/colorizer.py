@@ -9,6 +9,7 @@ eye is less sharp, comes from the network. The same geometry holds for every bac
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 
 from pix2pix_tf import color, litert
 from pix2pix_tf.config import DEFAULT_GENERATOR
-from pix2pix_tf.generators import find_generator, load_generator
+from pix2pix_tf.generators import find_generator, find_saved_model, load_generator
 
 BACKENDS = ("auto", "tensorflow", "litert")
 _STRIP_PIXELS = 1 << 16  # full-size colour is made in strips: they stay in the processor's cache
@@ -29,6 +30,7 @@ class Colorizer:
         predict_ab: function from L (batch, image_size, image_size, 1) to
             ab (batch, image_size, image_size, 2), NumPy float32 in [-1, 1].
         image_size: side of the square that the network sees, in pixels.
+        threads: that share a large picture; by default as many as there are processors.
 
     Example:
 
@@ -40,20 +42,24 @@ class Colorizer:
 
     sheet_titles = ("grey", "colourised", "original")
 
-    def __init__(self, predict_ab, image_size):
+    def __init__(self, predict_ab, image_size, threads=None):
         self.predict_ab = predict_ab
         self.image_size = image_size
+        self.threads = threads
 
     @classmethod
-    def load(cls, generator=DEFAULT_GENERATOR, backend="auto"):
+    def load(cls, generator=DEFAULT_GENERATOR, backend="auto", threads=None):
         """A Colorizer of a GENERATOR.
 
         Args:
             generator: a shipped name, a directory that holds generator.keras or the LiteRT file
-                colorizer_dynamic_int8.tflite, or a `.keras` or `.tflite` file.
-            backend: "tensorflow" runs the generator.keras, "litert" the LiteRT file, which starts
-                ten times sooner and needs no TensorFlow; its weights have 8 bits. "auto" takes
-                LiteRT if it is installed and the file is there.
+                colorizer_dynamic_int8.tflite, a `.keras` or `.tflite` file, or the folder of a
+                SavedModel by `export_saved_model`, or of its versions.
+            backend: "tensorflow" runs the generator.keras or the SavedModel, "litert" the LiteRT
+                file, which starts ten times sooner and needs no TensorFlow; its weights have 8
+                bits. "auto" takes LiteRT if it is installed and the file is there.
+            threads: of LiteRT and of the work on a large picture; by default as many as there are
+                processors. (TensorFlow has its own setting, `tf.config.threading`.)
 
         Raises:
             FileNotFoundError: if there is none.
@@ -62,8 +68,13 @@ class Colorizer:
         """
         backend, path = choose_backend(generator, backend)
         if backend == "litert":
-            network = litert.LiteRTNetwork(path)
-            return cls(network.predict_ab, network.image_size)
+            network = litert.LiteRTNetwork(path, threads)
+            return cls(network.predict_ab, network.image_size, threads)
+        if path.is_dir():
+            from pix2pix_tf.saved_model import SavedModelNetwork
+
+            network = SavedModelNetwork(path)
+            return cls(network.predict_ab, network.image_size, threads)
         model, info = load_generator(path)
         channels = (model.input_shape[-1], model.output_shape[-1])
         if channels != (1, 2):
@@ -71,7 +82,7 @@ class Colorizer:
                 f"{generator} is not a colourising generator: expected 1 channel in (L) and 2 out "
                 f"(ab), received {channels[0]} and {channels[1]}. Use translate for 3 and 3."
             )
-        return cls(model.predict_on_batch, info.image_size)
+        return cls(model.predict_on_batch, info.image_size, threads)
 
     def colorize(self, image):
         """Colours one picture.
@@ -91,7 +102,7 @@ class Colorizer:
     def colorize_batch(self, images):
         """`colorize` of several pictures, of mixed sizes, in one call of the network."""
         images = [_checked(image) for image in images]
-        return _on_all_cores(merge, images, self.chroma(images))
+        return self._each(merge, images, self.chroma(images))
 
     def process(self, photographs):
         """`Photograph`s in, coloured `Photograph`s out: metadata and transparency are kept.
@@ -99,7 +110,7 @@ class Colorizer:
         The network sees transparent pictures over white.
         """
         chroma = self.chroma([photograph.over_white() for photograph in photographs])
-        merged = _on_all_cores(merge, [photograph.pixels for photograph in photographs], chroma)
+        merged = self._each(merge, [photograph.pixels for photograph in photographs], chroma)
         return [
             dataclasses.replace(photograph, pixels=pixels)
             for photograph, pixels in zip(photographs, merged, strict=True)
@@ -119,13 +130,18 @@ class Colorizer:
         Returns:
             Scaled ab (batch, image_size, image_size, 2), float32 in [-1, 1].
         """
-        sides = [self.image_size] * len(images)
-        L = _on_all_cores(network_input, images, sides)
+        L = self._each(network_input, images, [self.image_size] * len(images))
         return np.asarray(self.predict_ab(np.stack(L)), np.float32)
+
+    def _each(self, function, *items):
+        """Answers of `network_input` or `merge`, each of which may use several threads again."""
+        function = functools.partial(function, threads=self.threads)
+        return _in_parallel(self.threads, function, *items)
 
 
 def choose_backend(generator, backend="auto"):
-    """("litert" or "tensorflow", path of the file) for a GENERATOR, see `Colorizer.load`.
+    """("litert" or "tensorflow", path of the file or SavedModel) for a GENERATOR, see
+    `Colorizer.load`.
 
     Neither is loaded.
     """
@@ -138,7 +154,7 @@ def choose_backend(generator, backend="auto"):
         if not has_file and file is not None and not litert.is_installed("tensorflow"):
             backend = "litert"  # whose message tells the smaller thing to install
     if backend == "tensorflow":
-        path = find_generator(generator)
+        path = find_saved_model(generator) or find_generator(generator)
         if path.suffix == ".tflite":
             raise ValueError(f"{path} runs on the litert backend; received backend 'tensorflow'.")
         if not litert.is_installed("tensorflow"):
@@ -156,12 +172,13 @@ def choose_backend(generator, backend="auto"):
     return backend, file
 
 
-def network_input(image, image_size):
+def network_input(image, image_size, threads=None):
     """What the network sees: scaled L (image_size, image_size, 1), float32 in [-1, 1].
 
     Args:
         image: sRGB uint8 or uint16 (height, width, 1 or 3).
         image_size: side of the square in pixels; the aspect ratio is not kept.
+        threads: that share a large picture; by default as many as there are processors.
     """
 
     # The filter is separable: rows are narrowed strip by strip, so that no float copy of a
@@ -169,7 +186,7 @@ def network_input(image, image_size):
     def narrow(strip):
         return _resize(color.lightness(strip)[..., 0], strip.shape[0], image_size)
 
-    narrowed = np.concatenate(_on_all_cores(narrow, list(_strips(image))))
+    narrowed = np.concatenate(_in_parallel(threads, narrow, list(_strips(image))))
     return color.scale_l(resize(narrowed, image_size)[..., None])
 
 
@@ -183,12 +200,13 @@ def _resize(plane, height, width):
     return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def merge(image, ab):
+def merge(image, ab, threads=None):
     """Colours a full-size picture with chroma at network size.
 
     Args:
         image: sRGB uint8 or uint16 (height, width, 1 or 3), of which L* is kept.
         ab: scaled float32 (rows, columns, 2).
+        threads: see `network_input`.
 
     Returns:
         sRGB (height, width, 3) of the dtype of `image`. Colours that sRGB cannot show at the
@@ -203,15 +221,16 @@ def merge(image, ab):
         rows = slice(start, start + len(strip))
         result[rows] = color.recolor(strip, _enlarged_rows(ab, image, rows))
 
-    _on_all_cores(merge_strip, starts, strips)
+    _in_parallel(threads, merge_strip, starts, strips)
     return result
 
 
-def _on_all_cores(function, *items):
-    """Answers for the items, in order. What runs within it may use it again."""
-    if len(items[0]) == 1:
-        return [function(*(item[0] for item in items))]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+def _in_parallel(threads, function, *items):
+    """Answers for the items, in order."""
+    threads = threads or os.cpu_count()
+    if len(items[0]) == 1 or threads == 1:
+        return list(map(function, *items))
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, *items))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from pix2pix_tf.photographs import write_atomically
 
 GENERATOR_FILE = "generator.keras"
+SAVED_MODEL_FILE = "saved_model.pb"
 _KEY = "pix2pix_tf"
 
 
@@ -77,6 +78,17 @@ def find_generator(generator):
         f"{what}; expected a .keras file, a directory that holds {GENERATOR_FILE}, or a shipped "
         f"name ({', '.join(shipped_generators()) or 'none is installed'})"
     )
+
+
+def find_saved_model(folder):
+    """Folder of the SavedModel by `export_saved_model` that a folder is, or of the newest version
+    that it holds; None if there is none."""
+    folder = Path(folder).expanduser()
+    if (folder / SAVED_MODEL_FILE).is_file():
+        return folder
+    versions = [path.parent for path in folder.glob(f"*/{SAVED_MODEL_FILE}")]
+    versions = [version for version in versions if version.name.isdecimal()]
+    return max(versions, key=lambda version: int(version.name), default=None)
 
 
 def load_generator(generator):

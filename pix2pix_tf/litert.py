@@ -6,6 +6,7 @@ A file tells in its metadata what it is: see `mobile`, which writes them.
 import importlib.util
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,14 @@ class LiteRTNetwork:
             )
         self.image_size = int(metadata["image_size"])
         self._run = interpreter.get_signature_runner("predict_ab")
+        self._one_at_a_time = threading.Lock()  # the interpreter holds a call's tensors
 
     def predict_ab(self, L):
         """L (batch, image_size, image_size, 1) → ab (…, 2), NumPy float32 in [-1, 1]."""
         lightness = (L + 1.0) * color.L_SCALE
         # The batch of the files is 1: a free one would be slower, and stop GPU delegates.
-        ab = [self._run(lightness=picture[None])["ab"][0] for picture in lightness]
+        with self._one_at_a_time:
+            ab = [self._run(lightness=picture[None])["ab"][0] for picture in lightness]
         return np.stack(ab) / color.AB_SCALE
 
 
