@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import logging
 import os
 import signal
 import sys
@@ -23,7 +24,13 @@ def main(arguments=None):
     0: all was done. 1: something was not, and was named. 2: the command was not understood.
     130: interrupted; the same command goes on.
     """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    beam_options = []
+    if arguments[:1] == ["colorize-batch"] and "--" in arguments:
+        split = arguments.index("--")
+        arguments, beam_options = arguments[:split], arguments[split + 1 :]
     options = _parser().parse_args(arguments)
+    options.beam_options = beam_options
     for stream in (sys.stdout, sys.stderr):  # file names need not be text that they can show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -66,6 +73,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"pix2pix-tf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_colorize(commands)
+    _add_colorize_batch(commands)
     _add_translate(commands)
     _add_fit(commands)
     _add_evaluate(commands)
@@ -89,11 +97,17 @@ def _add_colorize(commands):
         "docs/samples means the shipped samples wherever you are",
     )
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for the results")
+    _add_generator_options(parser)
+    _add_folder_options(parser)
+    parser.set_defaults(run=_colorize)
+
+
+def _add_generator_options(parser):
     parser.add_argument(
         "-g",
         "--generator",
         default=DEFAULT_GENERATOR,
-        help=f"{_GENERATOR_HELP}, or a .tflite file (default: %(default)s)",
+        help=f"{_GENERATOR_HELP}, a .tflite file, or a SavedModel of export (default: %(default)s)",
     )
     parser.add_argument(
         "--backend",
@@ -102,8 +116,6 @@ def _add_colorize(commands):
         help="litert starts at once and needs no TensorFlow; auto takes it where the generator has "
         "a LiteRT file (default: %(default)s)",
     )
-    _add_folder_options(parser)
-    parser.set_defaults(run=_colorize)
 
 
 def _colorize(options):
@@ -117,6 +129,94 @@ def _colorize(options):
             return Colorizer.load(path, backend)
 
     return _process(options, load)
+
+
+def _add_colorize_batch(commands):
+    parser = commands.add_parser(
+        "colorize-batch",
+        help="colourise photographs by the million, with Apache Beam",
+        description="Colourise photographs by the million with Apache Beam, on this machine or on "
+        "Flink, Spark or Dataflow (docs/batch.md). The same command again does what is missing. "
+        "What cannot be done is named in failed.jsonl in the output.",
+        epilog="Options of Beam follow after --, such as: -- --direct_num_workers 8 "
+        "--direct_running_mode multi_processing",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="photographs, folders, quoted globs, .txt files of paths, TFRecord shards "
+        "(*.tfrecord), on any file system of Beam (gs://, s3://, hdfs://)",
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FOLDER", help="for the results, likewise"
+    )
+    _add_generator_options(parser)
+    parser.add_argument(
+        "--shards",
+        type=int,
+        metavar="COUNT",
+        help="write so many TFRecord shards in place of files; an input shard becomes one of the "
+        "same name",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        help="photographs per call of the network (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--megapixels-in-flight",
+        type=float,
+        default=32.0,
+        metavar="MEGAPIXELS",
+        help="decoded at most at a time in a worker process; a larger photograph goes alone "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="of the network in a worker process (default: its share of the processors on this "
+        "machine, 1 on other runners)",
+    )
+    parser.set_defaults(run=_colorize_batch)
+
+
+def _colorize_batch(options):
+    # What a runner elsewhere says of the job is of use; what the embedded one says is not.
+    elsewhere = any(option.startswith("--runner") for option in options.beam_options)
+    logging.basicConfig(level=logging.INFO if elsewhere else logging.ERROR, format="%(message)s")
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "colorize-batch needs Apache Beam: pip install 'pix2pix-tf[beam]'"
+        ) from None
+    from pix2pix_tf.batch import colorize_batch
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the workers too
+    began = time.monotonic()
+    counts = colorize_batch(
+        options.inputs,
+        options.output,
+        options.generator,
+        backend=options.backend,
+        batch_size=options.batch_size,
+        megapixels_in_flight=options.megapixels_in_flight,
+        shards=options.shards,
+        threads=options.threads,
+        overwrite=options.overwrite,
+        beam_options=options.beam_options,
+    )
+    print(
+        f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
+        f"in {time.monotonic() - began:.1f} s; {counts['pixels'] / 1e6:.1f} megapixels in "
+        f"{counts['milliseconds'] / 1000:.1f} s of the workers; results in {options.output}"
+    )
+    if counts["failed"]:
+        print(f"failed ones are named in {options.output}/failed.jsonl", file=sys.stderr)
+    return _FAILED if counts["failed"] else 0
 
 
 def _add_translate(commands):
