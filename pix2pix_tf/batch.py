@@ -37,7 +37,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pix2pix_tf import batch_worker, folders, storage
 from pix2pix_tf.colorizer import Colorizer, choose_backend
 from pix2pix_tf.config import DEFAULT_GENERATOR
-from pix2pix_tf.finding import name_inside
+from pix2pix_tf.finding import UNNAMED, name_inside
 from pix2pix_tf.photographs import (
     PhotographError,
     cannot_write,
@@ -328,8 +328,8 @@ class _OpenShards(beam.DoFn):
 
 def _name_of_record(name, item, record):
     """Name of a photograph in a shard, which must not lead out of the output folder."""
-    name = str(name_inside(name.replace("\0", "")))
-    return name if name != "." else f"{PurePosixPath(item.shard).name}-{record:06d}.png"
+    name = name_inside(name.replace("\0", ""))
+    return str(name) if name != UNNAMED else f"{PurePosixPath(item.shard).name}-{record:06d}.png"
 
 
 def _read_shard(path):

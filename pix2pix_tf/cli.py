@@ -186,7 +186,7 @@ def _add_colorize_batch(commands):
 def _colorize_batch(options):
     # What a runner elsewhere says of the job is of use; what the embedded one says is not.
     elsewhere = any(option.startswith("--runner") for option in options.beam_options)
-    logging.basicConfig(level=logging.INFO if elsewhere else logging.ERROR, format="%(message)s")
+    logging.basicConfig(level=logging.INFO if elsewhere else logging.CRITICAL, format="%(message)s")
     try:
         import apache_beam  # noqa: F401
     except ImportError:
@@ -198,7 +198,7 @@ def _colorize_batch(options):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the workers too
     began = time.monotonic()
     counts = colorize_batch(
-        options.inputs,
+        [_input(i) for i in options.inputs],
         options.output,
         options.generator,
         backend=options.backend,

@@ -9,6 +9,7 @@ from pix2pix_tf.photographs import FORMAT_OF_SUFFIX, SUFFIXES, PhotographError
 
 NOT_UTF8 = "{} is not UTF-8 text; save the list of paths as UTF-8"
 LIST_SUFFIXES = (".txt", ".lst")
+UNNAMED = PurePosixPath("unnamed")  # what is called "/" or ".."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,5 +132,6 @@ def list_entries(lines):
 def name_inside(path):
     """A path as the name of a result: its last part alone where it would lead out of a folder."""
     path = PurePosixPath(path)
-    outside = path.is_absolute() or ".." in path.parts
-    return PurePosixPath(path.name) if outside else path
+    if path.is_absolute() or ".." in path.parts:
+        path = PurePosixPath(path.name)
+    return UNNAMED if path.name in ("", "..") else path

@@ -14,10 +14,11 @@ from conftest import tiny_generator
 from PIL import Image
 
 from pix2pix_tf import color, export, serving
+from pix2pix_tf.batch import colorize_batch
 from pix2pix_tf.cli import main
 from pix2pix_tf.colorizer import Colorizer
 from pix2pix_tf.export import ExportError, Session, export_saved_model
-from pix2pix_tf.generators import load_generator
+from pix2pix_tf.generators import find_saved_model, load_generator
 from pix2pix_tf.translator import Translator
 
 SIGNATURES = ["serving_default", "jpeg", "try_colorize", "colorize_rgb", "predict_ab"]
@@ -315,3 +316,38 @@ def test_command_without_the_extra(generator, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "models" / "1" / export.WARMUP_FILE).exists()
     assert main(["export", "nowhere", "-o", str(tmp_path)]) == 1
     assert "no generator nowhere" in capsys.readouterr().err
+
+
+def test_a_colorizer_runs_what_was_exported(exported_plain, photographs, tmp_path):
+    generator, version = exported_plain
+    keras_twin = Colorizer.load(generator, "tensorflow")
+    (tmp_path / "in").mkdir()
+    shutil.copy(photographs / "cat.jpg", tmp_path / "in")
+    rgb = np.asarray(Image.open(photographs / "cat.jpg"))
+    for folder in (version, version.parent):  # a version, or the folder of all
+        colorizer = Colorizer.load(folder)
+        assert colorizer.image_size == 32
+        off = np.abs(colorizer.colorize(rgb).astype(int) - keras_twin.colorize(rgb))
+        assert off.max() <= 1
+        assert np.mean(off == 0) > 0.999
+        counts = colorize_batch([tmp_path / "in"], tmp_path / folder.name, folder)
+        assert (counts["done"], counts["failed"]) == (1, 0)
+        result = np.asarray(Image.open(tmp_path / folder.name / "cat.jpg"))
+        assert result.shape == rgb.shape
+
+
+def test_the_newest_version_is_taken(exported_plain, tmp_path):
+    for name in ("9", "10", "11.old"):
+        shutil.copytree(exported_plain[1], tmp_path / name)
+    assert find_saved_model(tmp_path) == tmp_path / "10"
+    assert find_saved_model(tmp_path / "9") == tmp_path / "9"
+    assert find_saved_model(tmp_path / "nowhere") is None
+
+
+def test_saved_models_that_do_not_colourise(exported_pairs, tmp_path):
+    with pytest.raises(ValueError, match="does not colourise: expected the signature predict_ab"):
+        Colorizer.load(exported_pairs[1])
+    shutil.copytree(exported_pairs[1], tmp_path / "1")
+    (tmp_path / "1" / "export.json").unlink()
+    with pytest.raises(ValueError, match=r"is not a SavedModel of pix2pix-tf export"):
+        Colorizer.load(tmp_path)

@@ -61,8 +61,9 @@ def test_a_text_file_that_windows_wrote(tmp_path):
 
 def test_a_name_never_leads_out_of_the_folder_of_results(tmp_path):
     """Results are written to OUT/name."""
-    (tmp_path / "list.txt").write_text("../elsewhere/a.jpg\n")
-    assert ".." not in find_photographs(tmp_path / "list.txt")[0].name.parts
+    (tmp_path / "list.txt").write_text("../elsewhere/a.jpg\n/\n..\n")
+    found = find_photographs(tmp_path / "list.txt")
+    assert names(found) == ["a.jpg", "unnamed", "unnamed"]
 
 
 def test_several_sources_come_in_their_order(tree):
