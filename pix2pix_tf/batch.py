@@ -25,14 +25,16 @@ import sys
 import tempfile
 import threading
 import time
-import typing
 import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.transforms.window import GlobalWindows
 
 from pix2pix_tf import batch_worker, folders, storage
 from pix2pix_tf.colorizer import Colorizer, choose_backend
@@ -48,15 +50,15 @@ from pix2pix_tf.photographs import (
 FAILED_FILE = "failed.jsonl"
 COUNTERS = ("done", "skipped", "failed", "pixels", "milliseconds")
 _NAMESPACE = "colorize-batch"
-_GROUPS = 256  # of photographs that are files: enough to share among workers, and to fill batches
+_GROUPS = 256  # of photographs that are files: enough to share among workers
 _THREADS_OF_A_STORE = 8  # reads or writes at a time: they wait more than they work
 _PROGRESS_SECONDS = 10
 _SHARD = re.compile(r"\.tfrecords?(-\d+-of-\d+)?$")
 _EMBEDDED = (None, "DirectRunner", "FnApiRunner")
-_KEYED = tuple[str, typing.Any]  # keys of which Beam knows that equal ones are equal bytes
+_KEYED = tuple[str, Any]  # keys of which Beam knows that equal ones are equal bytes
 
 
-class Item(typing.NamedTuple):
+class Item(NamedTuple):
     """A photograph to be coloured.
 
     Attributes:
@@ -72,7 +74,7 @@ class Item(typing.NamedTuple):
     record: int = 0
 
 
-class Run(typing.NamedTuple):
+class Run(NamedTuple):
     """Photographs that a worker does in one go; `shard` names what they are written into, or is
     "" for a file each."""
 
@@ -80,7 +82,7 @@ class Run(typing.NamedTuple):
     items: list
 
 
-class Outcome(typing.NamedTuple):
+class Outcome(NamedTuple):
     """What became of a photograph: "done", "skipped" or "failed", and why it failed."""
 
     item: Item
@@ -160,6 +162,11 @@ def colorize_batch(
         # Beam's message holds the traceback of the worker, which ends in what was wrong there.
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         last = re.sub(r" \[while running .*\]$", "", last)
+        if "Channel closed prematurely" in last:
+            last = (
+                "a worker process was lost, perhaps for want of memory; the same call goes on "
+                "where this one stopped"
+            )
         raise RuntimeError(re.sub(r"^[\w.]*(Error|Exception): ", "", last)) from error
     counted = result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]
     counts = dict.fromkeys(COUNTERS, 0)
@@ -217,17 +224,17 @@ def _interruptible():
         def interrupt(number, frame):
             nonlocal interrupted
             interrupted = True
-            # Beam's threads have much to say of workers that have gone.
             stack.callback(logging.disable, logging.root.manager.disable)
-            stack.callback(setattr, threading, "excepthook", threading.excepthook)
             logging.disable()
-            threading.excepthook = lambda args: None
             batch_worker.end_all(register)
             raise KeyboardInterrupt
 
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, number, signal.signal(number, interrupt))
+        # Beam's threads have much to say of workers that have gone; this one hears of it too.
+        stack.callback(setattr, threading, "excepthook", threading.excepthook)
+        threading.excepthook = lambda args: None
         try:
             yield
         except Exception:
@@ -247,14 +254,19 @@ def _build(pipeline, inputs, output, handler, shards, overwrite):
         pipeline
         | "Inputs" >> beam.Create(inputs)
         | "Share inputs" >> beam.Reshuffle()
-        | "List inputs" >> beam.ParDo(_ListInputs(output)).with_outputs("settled", main="items")
+        | "List inputs"
+        >> beam.ParDo(_ListInputs(output)).with_outputs("shards", "settled", main="items")
     )
     opened = (
-        listed.items
-        | "Share files" >> beam.Reshuffle()
+        listed.shards
+        | "Share shards" >> beam.Reshuffle()
         | "Open shards" >> beam.ParDo(_OpenShards()).with_outputs("settled", main="items")
     )
-    found = opened.items | "By result" >> beam.Map(_by_result).with_output_types(_KEYED)
+    found = (
+        (listed.items, opened.items)
+        | "Found" >> beam.Flatten()
+        | "By result" >> beam.Map(_by_result).with_output_types(_KEYED)
+    )
     existing = (
         pipeline
         | "Output" >> beam.Create([] if shards or overwrite else [output])
@@ -295,7 +307,7 @@ def _build(pipeline, inputs, output, handler, shards, overwrite):
 
 
 class _ListInputs(beam.DoFn):
-    """Items of an input's files; a shard is one of them as yet."""
+    """Items of an input's files; a shard is one item as yet."""
 
     def __init__(self, output):
         self.output = output
@@ -309,16 +321,13 @@ class _ListInputs(beam.DoFn):
                 item = Item(*(os.fsencode(s).decode(errors="backslashreplace") for s in item[:2]))
                 yield _settled(item, "failed", "its name is not UTF-8 text; rename it")
             else:
-                yield item
+                yield beam.pvalue.TaggedOutput("shards", item) if item.shard else item
 
 
 class _OpenShards(beam.DoFn):
-    """Items of files pass; a shard becomes the items of its records."""
+    """A shard becomes the items of its records."""
 
-    def process(self, item):
-        if not item.shard:
-            yield item
-            return
+    def process(self, item) -> Iterable[Any]:  # of which Beam guesses another type
         try:
             for record, (name, _) in enumerate(_read_shard(item.path)):
                 yield item._replace(name=_name_of_record(name, item, record), record=record)
@@ -406,22 +415,34 @@ def _settled(item, status, reason=""):
 
 
 class _FormRuns(beam.DoFn):
-    """(group, items) → runs; the items of a shard that is whole are settled."""
+    """(group, items) → runs; the items of a shard that is whole are settled.
+
+    Groups of files are joined until a batch is full.
+    """
 
     def __init__(self, output, batch_size, shards, overwrite):
         self.output, self.batch_size = output, batch_size
         self.shards, self.overwrite = shards, overwrite
 
+    def start_bundle(self):
+        self.batch = []
+
     def process(self, element):
         group, items = element
-        items = sorted(items)
         if self.shards:
-            yield from self._shard(group, items)
-        elif items[0].shard:  # read from front to back, once
-            yield Run("", items)
+            yield from self._shard(group, sorted(items))
+        elif _SHARD.search(group):  # it is read from front to back, once
+            yield Run("", sorted(items))
         else:
-            for first in range(0, len(items), self.batch_size):
-                yield Run("", items[first : first + self.batch_size])
+            for item in items:
+                self.batch.append(item)
+                if len(self.batch) == self.batch_size:
+                    yield Run("", self.batch)
+                    self.batch = []
+
+    def finish_bundle(self):
+        if self.batch:
+            yield GlobalWindows.windowed_value(Run("", self.batch))
 
     def _shard(self, name, items):
         path = storage.join(self.output, name)
