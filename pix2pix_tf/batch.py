@@ -137,16 +137,21 @@ def colorize_batch(
             raise ValueError(f"{name} must be 1 or more; received {value}.")
     if not megapixels_in_flight > 0:
         raise ValueError(f"megapixels_in_flight must be above 0; received {megapixels_in_flight}.")
-    inputs, output = [str(source) for source in inputs], str(output).rstrip("/") or "/"
+    # Workers may run in another folder.
+    inputs, output = [_absolute(source) for source in inputs], _absolute(output)
     options = PipelineOptions(list(beam_options))
+    if _is_embedded(options):
+        _check_options(beam_options, options)
     if threads is None:
         threads = max(1, os.cpu_count() // _processes(options)) if _is_embedded(options) else 1
     for source in inputs:
         storage.check_there(source)
+    if storage.is_remote(generator) or Path(generator).expanduser().exists():
+        generator = _absolute(generator)
     with storage.local_copy(generator) as local:
         backend, _ = choose_backend(local, backend)
     handler = ColorizerHandler(
-        generator if storage.is_remote(generator) else _absolute(generator),
+        generator,
         backend,
         batch_size,
         int(megapixels_in_flight * 1e6),
@@ -177,6 +182,18 @@ def colorize_batch(
 
 def _is_embedded(options):
     return options.view_as(StandardOptions).runner in _EMBEDDED
+
+
+def _check_options(flags, options):
+    """Raises ValueError for a flag that Beam would pass over in silence."""
+    known = options.get_all_options()
+    for flag in flags:
+        name = flag.removeprefix("--").partition("=")[0].replace("-", "_")
+        if flag.startswith("--") and name not in known and not name.startswith("no_"):
+            raise ValueError(
+                f"{flag} is no option of Beam's; see its PipelineOptions, such as "
+                "--direct_num_workers 2 --direct_running_mode multi_processing."
+            )
 
 
 def _processes(options):
@@ -243,10 +260,11 @@ def _interruptible():
             raise
 
 
-def _absolute(generator):
-    """A GENERATOR as workers find it that run in another folder."""
-    path = Path(generator).expanduser()
-    return os.path.abspath(path) if path.exists() else str(generator)
+def _absolute(path):
+    path = str(path)
+    if storage.is_remote(path):
+        return path.rstrip("/")
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _build(pipeline, inputs, output, handler, shards, overwrite):
@@ -269,8 +287,9 @@ def _build(pipeline, inputs, output, handler, shards, overwrite):
     )
     existing = (
         pipeline
-        | "Output" >> beam.Create([] if shards or overwrite else [output])
-        | "List results" >> beam.FlatMap(_list_results).with_output_types(_KEYED)
+        | "Output" >> beam.Create([output])
+        | "List results"
+        >> beam.FlatMap(_list_results, not shards and not overwrite).with_output_types(_KEYED)
     )
     planned = (
         {"found": found, "existing": existing}
@@ -368,8 +387,10 @@ def _by_result(item):
     return str(folders.result_name(PurePosixPath(item.name))), item
 
 
-def _list_results(output):
-    return ((name, True) for name in storage.list_results(output))
+def _list_results(output, are_kept):
+    for name in storage.list_results(output):  # which removes what is unfinished
+        if are_kept:
+            yield name, True
 
 
 class _Plan(beam.DoFn):

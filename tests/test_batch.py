@@ -278,12 +278,14 @@ def test_shards_out_are_grouped_alike_and_only_missing_ones_are_written(
 
     name = next(name for name, shard in first.items() if "cat.jpg" in shard)
     (out / f"{name}.json").unlink()  # as if killed before the shard was known to be whole
+    (out / ".pix2pix-tf-killed.tmp").write_bytes(b"half a shard")
     times = {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord")}
     counts = counted(colorize_batch([source], out, shards=2))
     assert counts == (len(first[name]), 9 - len(first[name]), 1)
     assert records(out) == first
     written = [path.name for path in times if path.stat().st_mtime_ns != times[path]]
     assert written == [name]
+    assert not list(out.glob(".*"))
     assert list(dead_letters(out)) == ["bad.jpg"]  # of a shard that was kept, or written anew
 
     shutil.copy(source / "cat.jpg", source / "new.jpg")  # its shard alone is written anew
@@ -554,6 +556,7 @@ def test_over_the_job_service_that_flink_and_spark_have(photographs, expected, t
         (["{in}", "--shards", "0"], "shards must be 1 or more; received 0"),
         (["{in}", "--threads", "-1"], "threads must be 1 or more; received -1"),
         (["{in}", "--megapixels-in-flight", "0"], "must be above 0; received 0.0"),
+        (["{in}", "--", "--direct_num_worker", "2"], "--direct_num_worker is no option of Beam's"),
         (["gs://bucket/in"], "pip install apache-beam[gcp]"),
         (["{in}", "-g", "{pairs}"], "expected 1 channel in (L) and 2 out (ab)"),
         (["{in}", "-g", "{text}", "--", *TWO_PROCESSES], "text.tflite is no .tflite file"),
