@@ -252,12 +252,19 @@ def _interruptible():
         # Beam's threads have much to say of workers that have gone; this one hears of it too.
         stack.callback(setattr, threading, "excepthook", threading.excepthook)
         threading.excepthook = lambda args: None
+        stack.callback(_join_threads, "run_worker", "beam_control_read", "read_grpc_client_inputs")
         try:
             yield
         except Exception:
             if interrupted:  # in the midst of a bundle, of which Beam makes another exception
                 raise KeyboardInterrupt from None
             raise
+
+
+def _join_threads(*names):
+    for thread in threading.enumerate():
+        if thread.name in names:
+            thread.join(timeout=5)
 
 
 def _absolute(path):
