@@ -20,8 +20,9 @@ from conftest import ROOT, tiny_generator
 from hostile import Hostile, encoded
 from PIL import Image
 
-from pix2pix_tf import batch, mobile, storage
-from pix2pix_tf.batch import ColorizerHandler, Item, PixelsInFlight, colorize_batch
+from pix2pix_tf import mobile, storage
+from pix2pix_tf.batch import colorize_batch
+from pix2pix_tf.batch_handler import ColorizerHandler, Item, Painter, PixelsInFlight
 from pix2pix_tf.cli import main
 from pix2pix_tf.colorizer import Colorizer
 from pix2pix_tf.export import task_of
@@ -380,7 +381,7 @@ def test_hostile_photographs_spoil_no_batch(drawing, tmp_path):
         data = encoded(drawing) if i % 8 == 3 else hostile.picture()
         (folder / f"{i:03}.png").write_bytes(data)
     colorizer = Colorizer(lambda L: np.full((len(L), 16, 16, 2), 0.2, np.float32), 16)
-    outcomes = list(batch._Painter(colorizer, 8, 10**7, 2).paint(items(folder)))
+    outcomes = list(Painter(colorizer, 8, 10**7, 2).paint(items(folder)))
     assert sorted(outcome.item for outcome in outcomes) == items(folder)
     statuses = {outcome.item.name: outcome.status for outcome in outcomes}
     assert set(statuses.values()) == {"done", "failed"}
@@ -399,7 +400,7 @@ def test_no_memory_for_one_of_a_batch(drawing, tmp_path):
 
     for name, pixels in (("a", drawing), ("b", np.full_like(drawing, 255)), ("c", drawing)):
         (tmp_path / f"{name}.png").write_bytes(encoded(pixels))
-    outcomes = list(batch._Painter(Colorizer(predict, 16), 8, 10**6, 1).paint(items(tmp_path)))
+    outcomes = list(Painter(Colorizer(predict, 16), 8, 10**6, 1).paint(items(tmp_path)))
     assert [o.status for o in outcomes] == ["done", "failed", "done"]
     assert outcomes[1].reason == "not enough memory for a picture this large"
 
@@ -424,7 +425,7 @@ def test_pixels_in_flight_are_bounded(tmp_path):
         Image.new("L", (200, 200) if i == 5 else (100, 100)).save(tmp_path / f"{i}.png")
     colorizer = Colorizer(None, 16)
     colorizer.process = process
-    painter = batch._Painter(colorizer, 2, 30_000, 4)
+    painter = Painter(colorizer, 2, 30_000, 4)
     with ThreadPoolExecutor(16) as pool:
         outcomes = list(pool.map(lambda _: list(painter.paint(items(tmp_path))), range(16)))
     assert sum(outcome.status == "done" for run in outcomes for outcome in run) == 16 * 8

@@ -441,7 +441,7 @@ def test_a_damaged_manifest_or_shard_is_named(shards, tmp_path):
 
 def test_a_shard_has_its_name_when_it_is_whole(photographs, tmp_path, monkeypatch):
     whole = prepare(photographs, tmp_path / "whole")
-    entries, plain = [], prepare_module._example
+    entries, plain = [], prepare_module.example
 
     def killed(data, entry):
         entries.append(entry)
@@ -449,7 +449,7 @@ def test_a_shard_has_its_name_when_it_is_whole(photographs, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return plain(data, entry)
 
-    monkeypatch.setattr(prepare_module, "_example", killed)
+    monkeypatch.setattr(prepare_module, "example", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare(photographs, tmp_path / "out")
     assert list((tmp_path / "out").glob("*.tfrecord")) == []
