@@ -319,8 +319,8 @@ def _add_fit(commands):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="JSON file with settings, such as a run's config.json, or a folder that holds a "
-        "recipe.json or config.json; other flags override it",
+        help="JSON file with settings, such as a run's config.json, a folder that holds a "
+        "recipe.json or config.json, or the name of a shipped generator; other flags override it",
     )
     for field in dataclasses.fields(TrainConfig):
         _add_setting(parser, field)

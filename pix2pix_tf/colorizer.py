@@ -35,7 +35,7 @@ class Colorizer:
     Example:
 
     ```python
-    colorizer = Colorizer.load("photos-v1")
+    colorizer = Colorizer.load("photos-v2")
     rgb = colorizer.colorize(grey)  # uint8 (height, width) → uint8 (height, width, 3)
     ```
     """
@@ -160,7 +160,7 @@ def choose_backend(generator, backend="auto"):
         if not litert.is_installed("tensorflow"):
             raise ImportError(
                 f"{path} needs TensorFlow, which is not installed: pip install tensorflow, or use "
-                "a generator that has a LiteRT file, such as photos-v1"
+                "a generator that has a LiteRT file, such as photos-v2"
             )
         return backend, path
     if file is None:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
-DEFAULT_GENERATOR = "photos-v1"  # the shipped one that commands use
+DEFAULT_GENERATOR = "photos-v2"  # the shipped one that commands use
 
 
 def _setting(default, help, choices=None):
@@ -176,18 +176,19 @@ PRESETS = {
     "photos": {
         "image_size": 192,
         "small_size": 128,
-        "small_epochs": 6,
+        "small_epochs": 9,
         "encoder": "mobilenet_v2",
         "encoder_rate": 0.2,
+        "frozen_epochs": 7,
         "filters": 48,
         "dropout": 0.0,
         "discriminator_filters": 32,
         "batch_size": 16,
-        "crop": 0.5,
+        "crop": 0.6,
         "ageing": True,
         "adversarial_weight": 0.5,
-        "epochs": 9,
-        "l1_epochs": 8,
+        "epochs": 11,
+        "l1_epochs": 11,
         "learning_rate": 1e-3,
         "discriminator_learning_rate": 2e-4,
         "decay_epochs": 4,
@@ -216,8 +217,8 @@ def make_config(preset=None, config=None, **settings):
 
     Args:
         preset: name of the recipe that the others refine.
-        config: JSON file with settings, such as a run's config.json, or a folder that holds a
-            recipe.json or config.json; it may name the preset.
+        config: JSON file with settings, such as a run's config.json, a folder that holds a
+            recipe.json or config.json, or the name of a shipped generator; it may name the preset.
         **settings: fields of `TrainConfig`, which override both.
 
     Raises:
@@ -262,8 +263,12 @@ def make_config(preset=None, config=None, **settings):
     return made
 
 
-def _read_recipe(path):
-    path = Path(path).expanduser()
+def _read_recipe(config):
+    from pix2pix_tf.generators import checkpoints_dir
+
+    path = Path(config).expanduser()
+    if not path.exists() and (shipped := checkpoints_dir() / path).is_dir():
+        path = shipped
     if path.is_dir():
         files = [path / name for name in (RECIPE_FILE, "config.json")]
         path = next((file for file in files if file.is_file()), files[0])

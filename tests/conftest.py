@@ -129,7 +129,7 @@ def exported(tmp_path_factory):
     """Folder of version 1 of the shipped generator as a SavedModel."""
     from pix2pix_tf.export import export_saved_model
 
-    version, _ = export_saved_model("photos-v1", tmp_path_factory.mktemp("exported"))
+    version, _ = export_saved_model("photos-v2", tmp_path_factory.mktemp("exported"))
     return version
 
 

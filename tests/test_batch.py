@@ -33,7 +33,7 @@ from pix2pix_tf.photographs import PhotographError
 TWO_PROCESSES = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
 
 
-def colorize(inputs, out, generator="photos-v1", **options):
+def colorize(inputs, out, generator="photos-v2", **options):
     """What `colorize` makes of the inputs: (results by name, reasons of the failed by name)."""
     jobs = list(do_jobs(Colorizer.load(generator), plan(inputs, out), **options))
     return files(out), {job.name: job.reason for job in jobs if job.status == "failed"}
@@ -359,7 +359,7 @@ def items(folder):
 
 @pytest.mark.parametrize("backend", ["litert", "tensorflow"])
 def test_threads_share_a_model(backend, photographs, tmp_path):
-    generator = "photos-v1" if backend == "litert" else str(tiny_generator(tmp_path))
+    generator = "photos-v2" if backend == "litert" else str(tiny_generator(tmp_path))
     model = ColorizerHandler(generator, backend, 2, 10**6, 1).load_model()
     work = items(photographs)
     alone = [outcome.data for outcome in model.paint(work)]
@@ -512,7 +512,7 @@ def test_another_file_system(photographs, expected, store, whole_when_closed, mo
     shutil.copy(photographs / "cat.jpg", store / "in" / "top.jpg")
     shutil.copy(photographs / "cat.jpg", store / "in" / ".hidden.jpg")
     (store / "in" / "list.txt").write_text("top.jpg\nstore://in/deep/cat.jpg\nmissing.jpg\n")
-    shutil.copytree(ROOT / "checkpoints" / "photos-v1", store / "generators" / "photos")
+    shutil.copytree(ROOT / "checkpoints" / "photos-v2", store / "generators" / "photos")
     litter = store / "out" / "deep" / ".pix2pix-tf-killed.tmp"
     litter.parent.mkdir(parents=True)
     litter.write_bytes(b"half")

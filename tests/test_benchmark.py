@@ -264,7 +264,7 @@ def test_the_smallest_run_of_a_subject(subject, generator, tmp_path):
 
 def test_the_command(tmp_path, capsys):
     """The subjects that need no TensorFlow, each competitor in a process of its own."""
-    file = str(find_tflite("photos-v1"))
+    file = str(find_tflite("photos-v2"))
     arguments = ["benchmark", "colorize", "infer", "start", "--quick", "--rounds", "1", "-g", file]
     assert main([*arguments, "-o", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
@@ -297,7 +297,7 @@ def check_report(folder, subjects):
 
 
 def test_interrupted_it_leaves_what_is_measured(tmp_path):
-    file = str(find_tflite("photos-v1"))
+    file = str(find_tflite("photos-v2"))
     arguments = ["colorize", "start", "--quick", "--rounds", "2", "-g", file, "-o", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "pix2pix_tf", "benchmark", *arguments],

@@ -192,7 +192,7 @@ def visits(browser):
 
 @pytest.fixture(scope="module")
 def colorizer():
-    return Colorizer.load("photos-v1", backend="litert")
+    return Colorizer.load("photos-v2", backend="litert")
 
 
 def _sample(name, size=None):

@@ -93,7 +93,7 @@ def test_the_first_command_of_the_readme_from_any_directory(tmp_path):
 
 def test_every_checkpoint_is_a_complete_generator():
     folders = [p for p in checkpoints_dir().iterdir() if p.is_dir() and p.name[0] not in "._"]
-    assert "photos-v1" in shipped_generators()
+    assert "photos-v2" in shipped_generators()
     assert sorted(p.name for p in folders) == shipped_generators()
     for folder in folders:
         assert (folder / "README.md").read_text(encoding="utf-8").startswith("# ")
@@ -116,14 +116,14 @@ def test_odd_files_are_colourised_or_named(generator, odd_folder, tmp_path, caps
     ("arguments", "words"),
     [
         (["colorize", "no-such-folder", "-o", "out"], "no such file or folder: no-such-folder"),
-        (["colorize", "docs/samples", "-o", "out", "-g", "no-such"], "photos-v1"),
+        (["colorize", "docs/samples", "-o", "out", "-g", "no-such"], "photos-v2"),
         (["colorize", "docs/samples", "-o", "out", "--batch-size", "0"], "--batch-size"),
         (["fit", "--data", "no-such-folder"], "no such file or folder"),
         (["fit", "--image-size", "300", "--run-dir", "r"], "power of two from 32 up; received 300"),
         (["export", "no-such", "-o", "out"], "expected a .keras file"),
         (["fit", "--config", "no-such.json"], "config no-such.json cannot be read: No such file"),
         (
-            ["export", "photos-v1", "-o", "out", "--saturation", "1.2"],
+            ["export", "photos-v2", "-o", "out", "--saturation", "1.2"],
             "--saturation goes with --format keras; received --format saved_model",
         ),
     ],

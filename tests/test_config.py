@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pix2pix_tf.config import PRESETS, TrainConfig, make_config, read_config
+from pix2pix_tf.config import DEFAULT_GENERATOR, PRESETS, TrainConfig, make_config, read_config
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -155,6 +155,12 @@ def recipe(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text('{"preset": "photos", "filters": 32, "crop": 0.5}')
     return path
+
+
+def test_the_recipe_of_the_shipped_generator_is_the_photos_preset(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shipped = make_config(config=DEFAULT_GENERATOR, data="photos")
+    assert shipped == make_config("photos", data="photos")
 
 
 def test_a_recipe_refines_its_preset_and_settings_refine_the_recipe(recipe):

@@ -110,7 +110,7 @@ def server(tmp_path_factory, request):
 
 @pytest.fixture(scope="session")
 def colorizer():
-    return Colorizer.load("photos-v1", backend="tensorflow")
+    return Colorizer.load("photos-v2", backend="tensorflow")
 
 
 def gradient(height, width):

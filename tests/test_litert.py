@@ -11,13 +11,13 @@ from pix2pix_tf.cli import main
 from pix2pix_tf.colorizer import Colorizer, choose_backend
 from pix2pix_tf.generators import checkpoints_dir, samples_dir
 
-SHIPPED = checkpoints_dir() / "photos-v1"
+SHIPPED = checkpoints_dir() / "photos-v2"
 HEAVY = ("tensorflow", "keras", "h5py", "matplotlib", "tensorboard", "tensorflow_datasets")
 
 
 @pytest.fixture(scope="module")
 def lite():
-    return Colorizer.load("photos-v1", backend="litert")
+    return Colorizer.load("photos-v2", backend="litert")
 
 
 def test_the_shipped_file_is_small():
@@ -25,7 +25,7 @@ def test_the_shipped_file_is_small():
 
 
 def test_results_are_those_of_tensorflow_but_for_8_bits(lite):
-    tensorflow = Colorizer.load("photos-v1", backend="tensorflow")
+    tensorflow = Colorizer.load("photos-v2", backend="tensorflow")
     assert lite.image_size == tensorflow.image_size
     differences = []
     for path in sorted(samples_dir().glob("*.jpg")):
@@ -47,8 +47,8 @@ def test_batches_mixed_sizes_and_16_bits(lite, drawing):
 
 
 def test_which_backend(tmp_path, monkeypatch):
-    assert choose_backend("photos-v1") == ("litert", SHIPPED / litert.LITERT_FILE)
-    assert choose_backend("photos-v1", "tensorflow") == (
+    assert choose_backend("photos-v2") == ("litert", SHIPPED / litert.LITERT_FILE)
+    assert choose_backend("photos-v2", "tensorflow") == (
         "tensorflow",
         SHIPPED / "generator.keras",
     )
@@ -63,17 +63,17 @@ def test_which_backend(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="runs on the litert backend"):
         choose_backend(SHIPPED / litert.LITERT_FILE, "tensorflow")
     with pytest.raises(ValueError, match="backend must be one of auto, tensorflow, litert"):
-        choose_backend("photos-v1", "torch")
+        choose_backend("photos-v2", "torch")
     with pytest.raises(FileNotFoundError, match="no generator nowhere"):
         choose_backend("nowhere")
 
     installed = {"tensorflow"}
     monkeypatch.setattr(litert, "is_installed", lambda package: package in installed)
-    assert choose_backend("photos-v1")[0] == "tensorflow"
+    assert choose_backend("photos-v2")[0] == "tensorflow"
     installed.clear()
     with pytest.raises(ImportError, match="pip install tensorflow"):
         choose_backend(tmp_path)
-    assert choose_backend("photos-v1")[0] == "litert"  # and loading tells what to install
+    assert choose_backend("photos-v2")[0] == "litert"  # and loading tells what to install
 
 
 def test_what_is_no_file_of_ours(tmp_path):

@@ -26,7 +26,7 @@ def twin():
 
 @pytest.mark.parametrize("size", [(1, 1), (60, 41), (300, 210)])
 def test_the_twin_colours_as_colorizer_does(twin, size):
-    colorizer = Colorizer.load("photos-v1", backend="litert")
+    colorizer = Colorizer.load("photos-v2", backend="litert")
     path = samples_dir() / "coffee.jpg"
     rgb = np.asarray(Image.open(path).convert("RGB").resize(size))
 

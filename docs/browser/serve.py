@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-MODEL = HERE.parents[1] / "checkpoints" / "photos-v1" / "colorizer_dynamic_int8.tflite"
+MODEL = HERE.parents[1] / "checkpoints" / "photos-v2" / "colorizer_dynamic_int8.tflite"
 RUNTIME = HERE / "node_modules" / "@litertjs" / "core" / "dist" / "index.js"
 
 # Together they isolate the page from other origins, without which browsers give no shared memory
