@@ -235,7 +235,9 @@ def _in_parallel(threads, function, *items):
 
 
 def _strips(image):
-    rows = max(1, _STRIP_PIXELS // image.shape[1])
+    height, width = image.shape[:2]
+    # A small picture is one strip: to share it among threads would cost more than it saves.
+    rows = height if height * width <= 4 * _STRIP_PIXELS else max(1, _STRIP_PIXELS // width)
     for start in range(0, image.shape[0], rows):
         yield image[start : start + rows]
 

@@ -200,7 +200,9 @@ def decode_photograph(data):
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data)
         else:
-            pixels, alpha = _decode_with_pillow(image)
+            pixels, alpha = _decode_whole_jpeg(data, image), None
+            if pixels is None:
+                pixels, alpha = _decode_with_pillow(image)
     except PhotographError:
         raise
     except Exception as error:
@@ -208,6 +210,24 @@ def decode_photograph(data):
     pixels = _upright(pixels, orientation)
     alpha = None if alpha is None else _upright(alpha, orientation)
     return Photograph(pixels, alpha, **kept)
+
+
+def _decode_whole_jpeg(data, image):
+    """Pixels of a grey or RGB JPEG that has its end; None for others.
+
+    Pillow gives the same, but copies large pictures twice on the way into an array, and alone says
+    what is wrong with a file that was cut.
+    """
+    has_end = data[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
+    if image.format != "JPEG" or image.mode not in ("L", "RGB") or not has_end:
+        return None
+    import cv2
+
+    flags = cv2.IMREAD_GRAYSCALE if image.mode == "L" else cv2.IMREAD_COLOR_RGB
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or pixels.shape[1::-1] != image.size:
+        return None
+    return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def _decode_with_pillow(image):
@@ -393,8 +413,18 @@ def _encode(photograph, name):
     if photograph.dpi and name != "WEBP":
         options["dpi"] = photograph.dpi
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, name, **options)
+    _pillow_image(pixels, name).save(buffer, name, **options)
     return buffer.getvalue()
+
+
+def _pillow_image(pixels, name):
+    if name != "JPEG" or pixels.ndim == 2:
+        return Image.fromarray(pixels)
+    import cv2
+
+    # Of four bytes for each pixel, as Pillow holds RGB, it takes an array without copying it.
+    padded = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2RGBA)
+    return Image.frombuffer("RGBX", pixels.shape[1::-1], padded, "raw", "RGBX", 0, 1)
 
 
 def _encode_16_bit(photograph, name):

@@ -141,9 +141,10 @@ def until_a_new_state(run_dir, workers, before):
         time.sleep(0.01)
 
 
-def test_workers_that_are_killed_and_stopped_resume_together(photographs, one, tmp_path):
+@pytest.mark.parametrize("victims", [(1,), pytest.param((0, 1), marks=pytest.mark.slow)])
+def test_workers_that_are_killed_and_stopped_resume_together(victims, photographs, one, tmp_path):
     run_dir = tmp_path / "run"
-    for victim in (0, 1):
+    for victim in victims:
         before = states(run_dir)
         workers = start_workers(photographs, run_dir)
         until_a_new_state(run_dir, workers, before)

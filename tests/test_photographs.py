@@ -585,6 +585,21 @@ def test_a_folder_is_not_replaced(tmp_path, drawing):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpegs_are_read_and_written_as_pillow_does(mode, options, tmp_path):
+    path, again = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    pixels = noise(61, 43, 3)
+    Image.fromarray(pixels).convert(mode).save(path, **options)
+    photograph = read_photograph(path)
+    expected = np.asarray(Image.open(path)).reshape(61, 43, -1)
+    assert np.array_equal(photograph.pixels, expected)
+    write_photograph(again, photograph)
+    image = Image.fromarray(expected.squeeze())
+    image.save(path, quality=95, subsampling=0)
+    assert again.read_bytes() == path.read_bytes()
+
+
 def test_reading_needs_no_tensorflow(run_python, without, tmp_path, drawing):
     Image.fromarray(drawing).save(tmp_path / "a.png")
     script = without("tensorflow", "keras", "cv2") + (
