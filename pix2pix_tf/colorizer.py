@@ -20,7 +20,8 @@ from pix2pix_tf.config import DEFAULT_GENERATOR
 from pix2pix_tf.generators import find_generator, find_saved_model, load_generator
 
 BACKENDS = ("auto", "tensorflow", "litert")
-_STRIP_PIXELS = 1 << 16  # full-size colour is made in strips: they stay in the processor's cache
+_BLOCK_PIXELS = 1 << 19  # of a large picture that a thread does at a time
+_STRIP_PIXELS = 1 << 15  # of a block that are coloured at a time: their arrays are soon used again
 
 
 class Colorizer:
@@ -181,12 +182,13 @@ def network_input(image, image_size, threads=None):
         threads: that share a large picture; by default as many as there are processors.
     """
 
-    # The filter is separable: rows are narrowed strip by strip, so that no float copy of a
+    # The filter is separable: rows are narrowed block by block, so that no float copy of a
     # 60-megapixel scan is ever made.
-    def narrow(strip):
-        return _resize(color.lightness(strip)[..., 0], strip.shape[0], image_size)
+    def narrow(rows):
+        block = color.lightness(image[rows])[..., 0]
+        return _resize(block, len(block), image_size)
 
-    narrowed = np.concatenate(_in_parallel(threads, narrow, list(_strips(image))))
+    narrowed = np.concatenate(_in_parallel(threads, narrow, _blocks(image)))
     return color.scale_l(resize(narrowed, image_size)[..., None])
 
 
@@ -214,14 +216,12 @@ def merge(image, ab, threads=None):
     """
     result = np.empty((*image.shape[:2], 3), image.dtype)
     ab = ab * color.AB_SCALE
-    strips = list(_strips(image))
-    starts = np.cumsum([0] + [len(strip) for strip in strips[:-1]])
 
-    def merge_strip(start, strip):
-        rows = slice(start, start + len(strip))
-        result[rows] = color.recolor(strip, _enlarged_rows(ab, image, rows))
+    def merge_block(block):
+        for rows in _row_slices(block, image.shape[1], _STRIP_PIXELS):
+            result[rows] = color.recolor(image[rows], _enlarged_rows(ab, image, rows))
 
-    _in_parallel(threads, merge_strip, starts, strips)
+    _in_parallel(threads, merge_block, _blocks(image))
     return result
 
 
@@ -234,12 +234,15 @@ def _in_parallel(threads, function, *items):
         return list(pool.map(function, *items))
 
 
-def _strips(image):
-    height, width = image.shape[:2]
-    # A small picture is one strip: to share it among threads would cost more than it saves.
-    rows = height if height * width <= 4 * _STRIP_PIXELS else max(1, _STRIP_PIXELS // width)
-    for start in range(0, image.shape[0], rows):
-        yield image[start : start + rows]
+def _blocks(image):
+    return _row_slices(slice(0, image.shape[0]), image.shape[1], _BLOCK_PIXELS)
+
+
+def _row_slices(rows, width, pixels):
+    """Slices of `rows` of so many pixels each, or of one row."""
+    step = max(1, pixels // width)
+    starts = range(rows.start, rows.stop, step)
+    return [slice(start, min(start + step, rows.stop)) for start in starts]
 
 
 def _enlarged_rows(ab, image, rows):
