@@ -17,6 +17,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms import environments
 
 from pix2pix_tf import batch_worker
+from pix2pix_tf.cores import cores
 
 _EMBEDDED = (None, "DirectRunner", "FnApiRunner")
 
@@ -45,8 +46,8 @@ def threads_of_a_process(options):
         return 1
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode != "multi_processing":
-        return os.cpu_count()
-    return max(1, os.cpu_count() // (direct.direct_num_workers or os.cpu_count()))
+        return cores()
+    return max(1, cores() // (direct.direct_num_workers or cores()))
 
 
 @contextlib.contextmanager

@@ -10,13 +10,13 @@ eye is less sharp, comes from the network. The same geometry holds for every bac
 import concurrent.futures
 import dataclasses
 import functools
-import os
 
 import numpy as np
 from PIL import Image
 
 from pix2pix_tf import color, litert
 from pix2pix_tf.config import DEFAULT_GENERATOR
+from pix2pix_tf.cores import cores
 from pix2pix_tf.generators import find_generator, find_saved_model, load_generator
 
 BACKENDS = ("auto", "tensorflow", "litert")
@@ -227,7 +227,7 @@ def merge(image, ab, threads=None):
 
 def _in_parallel(threads, function, *items):
     """Answers for the items, in order."""
-    threads = threads or os.cpu_count()
+    threads = threads or cores()
     if len(items[0]) == 1 or threads == 1:
         return list(map(function, *items))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:

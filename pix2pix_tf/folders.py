@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
     Photograph,
@@ -104,7 +105,7 @@ def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
     Yields:
         Every job, in order, once it is settled.
     """
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         current = []
         for batch in itertools.chain(batches(jobs, _pixels, batch_size), [[]]):
             upcoming = [

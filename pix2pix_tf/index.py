@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pix2pix_tf import color
+from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
     PhotographError,
@@ -128,7 +129,7 @@ def index_photographs(sources, cache=True, strict=False):
 
 def _examine_all(found):
     """`_examine` of each file, in order, several at a time, under a progress bar."""
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         answers = pool.map(lambda item: _examine(item.path), found)
         try:
             yield from tqdm(

@@ -5,13 +5,13 @@ A file tells in its metadata what it is: see `mobile`, which writes them.
 
 import importlib.util
 import json
-import os
 import threading
 from pathlib import Path
 
 import numpy as np
 
 from pix2pix_tf import color
+from pix2pix_tf.cores import cores
 from pix2pix_tf.generators import checkpoints_dir
 
 METADATA = "pix2pix_tf"
@@ -73,7 +73,7 @@ def open_tflite(path, threads=None):
     if data[4:8] != b"TFL3":
         raise ValueError(f"{path} is no .tflite file")
     try:
-        interpreter = Interpreter(model_content=data, num_threads=threads or os.cpu_count())
+        interpreter = Interpreter(model_content=data, num_threads=threads or cores())
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())[:200]

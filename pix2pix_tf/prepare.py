@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.index import examine
 from pix2pix_tf.photographs import PhotographError, write_atomically
@@ -52,7 +53,7 @@ def prepare(source, out_dir, shard_megabytes=128):
     total = len(found)
     with (
         tqdm(total=total, desc="Preparing", unit=" photographs", disable=None) as bar,
-        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        concurrent.futures.ThreadPoolExecutor(cores()) as pool,
     ):
         for number, run in enumerate(runs):
             shard = _read_sidecar(out_dir, number) or _write_shard(out_dir, number, run, pool)

@@ -1,6 +1,7 @@
 """Folders: every file is accounted for, names are kept, nothing is half-written."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pix2pix_tf.colorizer import Colorizer
+from pix2pix_tf.cores import cores
 from pix2pix_tf.folders import do_jobs, plan, write_sheet
 from pix2pix_tf.photographs import PhotographError
 
@@ -189,3 +191,8 @@ def test_every_job_of_a_long_list_is_settled_in_batches(tmp_path):
     jobs = run(Colorizer(predict, SIDE), source, tmp_path / "out", batch_size=8)
     assert all(job.status == "done" for job in jobs)
     assert sizes == [8] * 6 + [2]
+
+
+def test_no_more_threads_than_processors_of_the_process(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5}, raising=False)
+    assert cores() == 2

@@ -168,7 +168,7 @@ def prepare_limit(folder, out_dir):
     """
     import concurrent.futures
 
-    from pix2pix_tf.benchmark.machine import cores
+    from pix2pix_tf.cores import cores
 
     paths = sorted(folder.iterdir())
     out_dir.mkdir(exist_ok=True)

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from pix2pix_tf.cores import cores
+
 PACKAGES = (
     "tensorflow",
     "keras",
@@ -50,13 +52,6 @@ def tensorflow_gpus():
     import tensorflow as tf
 
     return len(tf.config.list_physical_devices("GPU"))
-
-
-def cores():
-    """Logical processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _processor():

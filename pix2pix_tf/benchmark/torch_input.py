@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from skimage.color import rgb2lab
 from torch.utils.data import DataLoader, Dataset
 
-from pix2pix_tf.benchmark.machine import cores
+from pix2pix_tf.cores import cores
 
 
 class Photographs(Dataset):
