@@ -25,6 +25,18 @@ COLOURS = (
 )
 
 
+# With -n, files are handed out in this order, so that no long one is left for the end.
+LONG_FILES = ("distribution", "resume", "training", "conformance", "export", "mobile", "benchmark")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem.removeprefix("test_")
+        return LONG_FILES.index(name) if name in LONG_FILES else len(LONG_FILES)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory):
     """What session and module fixtures index stays out of the user's cache too."""

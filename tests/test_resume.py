@@ -88,7 +88,7 @@ def contents(run_dir):
     return {str(path.relative_to(run_dir)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("source", ["folder", "shards"])
+@pytest.mark.parametrize("source", ["folder", pytest.param("shards", marks=pytest.mark.slow)])
 def test_killed_runs_end_with_the_same_bytes(source, photographs, tmp_path):
     data = photographs
     if source == "shards":
