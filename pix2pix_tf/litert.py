@@ -19,7 +19,7 @@ from pix2pix_tf.generators import checkpoints_dir
 
 METADATA = "pix2pix_tf"
 LITERT_FILE = "colorizer_dynamic_int8.tflite"  # the one that `colorize` uses
-_MOST_COPIES = 8  # of a network, 15 MB each
+_MOST_COPIES = 8  # of a network, 23 MB each
 _NO_LITERT = (
     "ai-edge-litert is not installed, which runs .tflite files: pip install ai-edge-litert, or use "
     "the tensorflow backend"
