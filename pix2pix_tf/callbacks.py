@@ -325,7 +325,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._stop(stop)
 
     def _stop(self, stop):
-        if self.stop_signal:
+        # By what was agreed on: a signal that has come since is for the next time.
+        if stop and self.stop_signal:
             raise Interrupted(signal.Signals(self.stop_signal).name)
         if stop:
             raise Interrupted("another worker was asked to stop")

@@ -18,6 +18,7 @@ from PIL import Image
 
 from pix2pix_tf import color
 from pix2pix_tf.callbacks import (
+    AGREE_STEPS,
     BestGenerator,
     Interrupted,
     L1WarmUp,
@@ -28,6 +29,7 @@ from pix2pix_tf.callbacks import (
     SampleSheet,
     StopOnNonFiniteLoss,
 )
+from pix2pix_tf.distribution import Workers
 from pix2pix_tf.generators import load_generator
 from pix2pix_tf.models import patchgan_discriminator, unet_generator
 from pix2pix_tf.pix2pix import Pix2Pix
@@ -405,6 +407,31 @@ class Signal(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.step.value) == self.step:
             os.kill(os.getpid(), self.number)
+
+
+def test_a_signal_that_comes_while_the_workers_agree_is_for_the_next_time(tmp_path):
+    class Two(Workers):
+        count, is_chief = 2, True
+
+        def __init__(self):
+            pass
+
+        def mean(self, *values):  # the other worker wants nothing
+            if checkpoint.stop_signal is None:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return np.array(values, np.float64) / 2
+
+    model = painter()
+    checkpoint = ResumableCheckpoint(tmp_path, model, steps_per_epoch=100, workers=Two())
+    checkpoint.set_model(model)
+    with checkpoint:
+        model.step.assign(AGREE_STEPS)
+        checkpoint.on_train_batch_end(9)
+        assert checkpoint.states() == []
+        model.step.assign(2 * AGREE_STEPS)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            checkpoint.on_train_batch_end(19)
+    assert names(checkpoint) == ["step-00000020"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
