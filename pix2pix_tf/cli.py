@@ -402,6 +402,12 @@ def _add_evaluate(commands):
         help="multiply each generator's colours until the results have this share of the truth's "
         "colourfulness, such as 0.7: vivid colours cost AuC, and generators compare best at one",
     )
+    parser.add_argument(
+        "--ageing",
+        action="store_true",
+        help="show the generators the photographs as if they were old (tone curve, contrast, "
+        "resolution, grain, borders) and judge their colours all the same",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the intervals' resamples")
     parser.set_defaults(run=_evaluate)
 
@@ -423,8 +429,12 @@ def _evaluate(options):
         for name in names
     }
     if options.colourfulness is not None:
-        colorizers = evaluation.at_colourfulness(colorizers, options.data, options.colourfulness)
-    outcome = evaluation.evaluate(colorizers, options.data, options.sheet_photographs)
+        colorizers = evaluation.at_colourfulness(
+            colorizers, options.data, options.colourfulness, options.ageing
+        )
+    outcome = evaluation.evaluate(
+        colorizers, options.data, options.sheet_photographs, options.ageing
+    )
     summary = evaluation.summarise(outcome, options.seed)
     for path, reason in outcome["errors"]:
         print(f"{path} FAILED: {reason}", file=sys.stderr)

@@ -171,7 +171,7 @@ PRESETS = {
         "steps_per_epoch": 1000,
         "epochs": 40,
     },
-    # Seventy minutes on two cores with 14,000 photographs; docs/results.md holds its numbers and
+    # An hour and a half on two cores with 14,000 photographs; docs/results.md holds its numbers and
     # the trials. A longer adversarial part paints stronger colours, and purple skies.
     "photos": {
         "image_size": 192,
@@ -264,11 +264,11 @@ def make_config(preset=None, config=None, **settings):
 
 
 def _read_recipe(config):
-    from pix2pix_tf.generators import checkpoints_dir
+    from pix2pix_tf.generators import checkpoints_dir, shipped_generators
 
     path = Path(config).expanduser()
-    if not path.exists() and (shipped := checkpoints_dir() / path).is_dir():
-        path = shipped
+    if not path.exists() and str(config) in shipped_generators():
+        path = checkpoints_dir() / path
     if path.is_dir():
         files = [path / name for name in (RECIPE_FILE, "config.json")]
         path = next((file for file in files if file.is_file()), files[0])

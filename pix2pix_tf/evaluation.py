@@ -3,7 +3,9 @@
 Protocol: each photograph is brought to a short side of 256 pixels by the package's one resize and
 cropped to its centre; its L* is coloured as `Colorizer` colours any picture; truth and 8-bit result
 are compared. Photographs that are nearly grey (mean chroma under 2) are left out and counted.
-Beside the generators stands "all grey", the picture without its colours.
+Beside the generators stands "all grey", the picture without its colours. With ageing, generators
+see the photograph as `augmentation.age` leaves it, and their colours are judged on its true L*;
+what a border covers has no colour to find.
 """
 
 import csv
@@ -21,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import pix2pix_tf
-from pix2pix_tf import color, metrics
+from pix2pix_tf import augmentation, color, metrics
 from pix2pix_tf.colorizer import Colorizer, merge
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.index import GREY_CHROMA
@@ -50,18 +52,21 @@ METRICS = {
 }
 
 
-def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
+def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=False):
     """Scores Colorizers, and "all grey", on the photographs of a source.
 
     Args:
         colorizers: dict from a name to a `Colorizer`.
         source: photographs, see `finding.find_photographs`.
         sheet_photographs: how many of the first photographs' pictures are kept.
+        ageing: show the generators the photographs as if they were old; by its place among those
+            that are judged, each is aged the same way every time.
 
     Returns:
         dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),
         "truth_colourfulness" (array over photographs), "scores" ({generator: {metric: array over
-        photographs}}) and "pictures" (the first ones: [grey, results…, truth], uint8).
+        photographs}}), "pictures" (the first ones: [grey or aged, results…, truth], uint8) and
+        "ageing".
 
     Raises:
         PhotographError: if the source does not exist or no photograph can be judged.
@@ -71,7 +76,7 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
     scores = {name: {metric: [] for metric in METRICS} for name in (ALL_GREY, *colorizers)}
     found = find_photographs(source)
     for batch in _batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
-        truths = []
+        shown, truths = [], []
         for item in batch:
             try:
                 truth = centre_crop(read_photograph(item.path).rgb8())
@@ -81,20 +86,23 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
             if _is_grey(truth):
                 left_out.append(str(item.name))
                 continue
+            seen, truth = _as_seen(truth, len(names), ageing)
             names.append(str(item.name))
+            shown.append(seen)
             truths.append(truth)
         if not truths:
             continue
         results = {ALL_GREY: [color.desaturate(truth) for truth in truths]}
         for name, colorizer in colorizers.items():
-            results[name] = colorizer.colorize_batch(truths)
+            results[name] = list(map(merge, truths, colorizer.chroma(shown)))
         truth = np.stack(truths) / np.float32(255)
         truth_colourfulness += list(np.asarray(METRICS["colourfulness"].score(truth, truth)))
         for name, coloured in results.items():
             result = np.stack(coloured) / np.float32(255)
             for metric, judge in METRICS.items():
                 scores[name][metric] += list(np.asarray(judge.score(truth, result)))
-        for row in zip(*results.values(), truths, strict=True):
+        first = {ALL_GREY: shown} if ageing else {}
+        for row in zip(*{**results, **first}.values(), truths, strict=True):
             if len(pictures) < sheet_photographs:
                 pictures.append(list(row))
     if not names:
@@ -112,10 +120,11 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS):
             for name, by_metric in scores.items()
         },
         "pictures": pictures,
+        "ageing": ageing,
     }
 
 
-def at_colourfulness(colorizers, source, share):
+def at_colourfulness(colorizers, source, share, ageing=False):
     """The same colorizers, painting so strongly that their results are equally colourful.
 
     Vivid colours cost PSNR and AuC where they are wrong: generators compare best at one strength.
@@ -124,6 +133,7 @@ def at_colourfulness(colorizers, source, share):
         colorizers: dict from a name to a `Colorizer`.
         source: photographs; the first 256 that are not grey are used.
         share: mean colourfulness of the results, as a share of the truth's.
+        ageing: see `evaluate`.
 
     Returns:
         dict from "NAME × GAIN" to a `Colorizer` whose chroma is multiplied by the gain.
@@ -132,16 +142,17 @@ def at_colourfulness(colorizers, source, share):
         PhotographError: if no photograph can be used.
         ValueError: if no gain from 1/16 to 16 reaches the share.
     """
-    truths = list(itertools.islice(_truths(source), _MATCHED))
-    if not truths:
+    pairs = list(itertools.islice(_seen_and_truths(source, ageing), _MATCHED))
+    if not pairs:
         raise PhotographError(f"no photograph to match colourfulness by in {source}")
+    shown, truths = zip(*pairs, strict=True)
     wanted = share * _mean_colourfulness(truths)
     matched = {}
     for name, colorizer in tqdm(colorizers.items(), "Matching", unit=" generators", disable=None):
         chroma = [
             ab
-            for i in range(0, len(truths), _BATCH)
-            for ab in colorizer.chroma(truths[i : i + _BATCH])
+            for i in range(0, len(shown), _BATCH)
+            for ab in colorizer.chroma(shown[i : i + _BATCH])
         ]
         low, high = 1 / 16, 16.0
         for _ in range(14):  # to a thousandth
@@ -160,15 +171,28 @@ def at_colourfulness(colorizers, source, share):
     return matched
 
 
-def _truths(source):
+def _seen_and_truths(source, ageing):
     """Photographs of a source as they are judged; bad and grey ones are passed over."""
+    number = 0
     for item in find_photographs(source):
         try:
             truth = centre_crop(read_photograph(item.path).rgb8())
         except PhotographError:
             continue  # `evaluate` names it
         if not _is_grey(truth):
-            yield truth
+            yield _as_seen(truth, number, ageing)
+            number += 1
+
+
+def _as_seen(truth, number, ageing):
+    """(what a generator is shown, what is right) of a photograph, both uint8 RGB."""
+    if not ageing:
+        return truth, truth
+    L, ab = color.rgb_to_l_ab(truth)
+    aged, right = augmentation.age(L, ab, (0, number))
+    return color.to_uint8(color.l_ab_to_rgb(aged.numpy(), np.zeros_like(ab))), color.to_uint8(
+        color.l_ab_to_rgb(L, right.numpy())
+    )
 
 
 def _is_grey(rgb):
@@ -260,7 +284,8 @@ def write_report(outcome, summary, out_dir, source):
         "photographs": len(outcome["photographs"]),
         "grey_left_out": outcome["left_out"],
         "unreadable": outcome["errors"],
-        "protocol": f"short side {SIDE}, centre crop, 8-bit RGB, 95 % bootstrap intervals",
+        "protocol": f"short side {SIDE}, centre crop, 8-bit RGB, 95 % bootstrap intervals"
+        + (", aged" if outcome["ageing"] else ""),
         "truth_colourfulness": float(outcome["truth_colourfulness"].mean()),
         "generators": summary,
         "versions": {
@@ -282,7 +307,7 @@ def write_report(outcome, summary, out_dir, source):
             writer.writerow([photograph, name, *(f"{value:.6g}" for value in values)])
     write_atomically(out_dir / "photographs.csv", rows.getvalue().encode())
 
-    titles = ["grey", *list(outcome["scores"])[1:], "truth"]
+    titles = ["aged" if outcome["ageing"] else "grey", *list(outcome["scores"])[1:], "truth"]
     sheet = contact_sheet(outcome["pictures"], titles, columns=2)
     write_photograph(out_dir / "sheet.png", Photograph(sheet))
     return out_dir

@@ -1,5 +1,6 @@
 """`train(config)`: assemble, compile, fit."""
 
+import itertools
 import math
 import sys
 import time
@@ -88,6 +89,7 @@ def train(config, dry_run=False):
         f"networks: generator {model.generator.count_params():,} parameters, "
         f"discriminator {model.discriminator.count_params():,}"
     )
+    workers.say(f"epochs: {_plan(config, bool(models.encoder_layers(model.generator)))}")
     replicas = strategy.num_replicas_in_sync
     if config.strategy != "one":
         workers.say(f"devices: {replicas}, of {workers.count} workers")
@@ -336,6 +338,25 @@ def _steps_per_epoch(config, train_count):
             f"Use {steps // unit * unit or unit}."
         )
     return steps
+
+
+def _plan(config, has_encoder):
+    """What happens in which epochs, in words: a preset's plan is cut short by fewer --epochs."""
+    resting = config.epochs if config.freeze_encoder else config.frozen_epochs
+    turns = {config.small_epochs, config.l1_epochs, resting if has_encoder else 0}
+    starts = [0, *sorted(turn for turn in turns if 0 < turn < config.epochs)]
+    phases = []
+    for start, end in itertools.pairwise([*starts, config.epochs]):
+        size = config.small_size if start < config.small_epochs else config.image_size
+        words = [f"{start + 1}-{end} at {size} pixels"]
+        if has_encoder and start < resting:
+            words.append("encoder at rest")
+        words.append("L1 alone" if start < config.l1_epochs else "adversarial")
+        phases.append(", ".join(words))
+    if config.decay_epochs:
+        falls = max(0, config.epochs - config.decay_epochs)
+        phases.append(f"the learning rate falls from {falls + 1} on")
+    return "; ".join(phases)
 
 
 def _callbacks(config, model, val_source, steps_per_epoch, workers):

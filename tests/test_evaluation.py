@@ -82,6 +82,37 @@ def test_a_colourfulness_out_of_reach(flat):
         at_colourfulness({"grey": grey}, flat, 0.7)
 
 
+def test_aged_photographs(tmp_path):
+    """40 flat ones: what is shown differs, each time alike, and borders have no colour."""
+    for number in range(40):
+        Image.new("RGB", (256, 256), TEAL).save(tmp_path / f"{number:02}.png")
+    seen = []
+
+    def paint(L):
+        seen.append(L)
+        return painter(TEAL).predict_ab(L)
+
+    outcome = evaluate({"teal": Colorizer(paint, SIDE)}, tmp_path, 40, ageing=True)
+    seen = [np.concatenate(seen)]
+    truths = [row[-1] for row in outcome["pictures"]]
+    bordered = [(truth != truth[128, 128]).any() for truth in truths]
+    assert 0 < sum(bordered) < 10  # a tenth of them
+    auc = outcome["scores"]["teal"]["auc"]
+    assert auc[np.logical_not(bordered)].min() > 0.99
+    assert auc[bordered].max() < 0.99
+    # Tone, contrast or grain came to most of them.
+    L = color.rgb_to_l_ab(np.array([[TEAL]], np.uint8))[0][0, 0, 0]
+    changed = np.abs(seen[0] - L).max(axis=(1, 2, 3)) > 0.01
+    assert 20 < changed.sum() < 40
+
+    again = evaluate({"teal": Colorizer(paint, SIDE)}, tmp_path, 40, ageing=True)
+    np.testing.assert_array_equal(np.concatenate(seen[1:]), seen[0])
+    np.testing.assert_array_equal(again["scores"]["teal"]["auc"], auc)
+    del seen[1:]
+    at_colourfulness({"teal": Colorizer(paint, SIDE)}, tmp_path, 0.5, ageing=True)
+    np.testing.assert_array_equal(np.concatenate(seen[1:]), seen[0])
+
+
 def test_summary_and_intervals(flat):
     outcome = evaluate({"teal": painter(TEAL)}, flat)
     summary = summarise(outcome, seed=0)
@@ -169,9 +200,10 @@ def test_command(flat, tmp_path, capsys):
     path = tmp_path / "g.keras"
     save_generator(unet_generator(32, 4), path, 32)
     out = tmp_path / "out"
-    status = main(["evaluate", "-g", str(path), "--data", str(flat), "-o", str(out)])
+    command = ["evaluate", "-g", str(path), "--data", str(flat), "-o", str(out), "--ageing"]
+    status = main(command)
     captured = capsys.readouterr()
     assert status == 1  # z.png
     assert "z.png FAILED: file is empty" in captured.err
     assert "3 photographs, 1 grey ones left out, 1 unreadable" in captured.out
-    assert (out / "results.json").is_file()
+    assert json.loads((out / "results.json").read_text())["protocol"].endswith(", aged")

@@ -19,7 +19,7 @@ from pix2pix_tf.config import make_config, read_config
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
 from pix2pix_tf.optimizers import LinearDecay
-from pix2pix_tf.training import build_model, train
+from pix2pix_tf.training import _plan, build_model, train
 
 TINY = {
     "image_size": 32,
@@ -118,7 +118,11 @@ def test_what_a_run_says(run):
     assert lines[0].endswith("; 4 steps of 2 an epoch")
     # 16 · (1·4 + 4·8 | 8·4 + 8·2) of convolutions, 4·4 of a norm, and 2 biases.
     assert lines[1] == "networks: generator 1,362 parameters, discriminator 865"
-    assert [line.split("  ")[0] for line in lines[2:-1]] == [
+    assert lines[2] == (
+        "epochs: 1-1 at 32 pixels, L1 alone; 2-3 at 32 pixels, adversarial; "
+        "the learning rate falls from 3 on"
+    )
+    assert [line.split("  ")[0] for line in lines[3:-1]] == [
         "all grey",
         "Epoch 1/3",
         "Epoch 2/3",
@@ -528,3 +532,25 @@ def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkey
     small = {"small_size": 32, "small_epochs": 6, "epochs": 1}
     train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
     assert ends == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "said"),
+    [
+        (
+            "photos",
+            {},
+            "1-7 at 128 pixels, encoder at rest, L1 alone; 8-9 at 128 pixels, L1 alone; "
+            "10-11 at 192 pixels, L1 alone; the learning rate falls from 8 on",
+        ),
+        (
+            "photos",
+            {"epochs": 4, "freeze_encoder": True, "small_epochs": 0, "l1_epochs": 3},
+            "1-3 at 192 pixels, encoder at rest, L1 alone; 4-4 at 192 pixels, encoder at rest, "
+            "adversarial; the learning rate falls from 1 on",
+        ),
+        ("tutorial", {}, "1-40 at 256 pixels, adversarial"),
+    ],
+)
+def test_the_plan_says_what_happens_when(preset, settings, said):
+    assert _plan(make_config(preset, **settings), preset == "photos") == said
