@@ -1,5 +1,7 @@
 """Contact sheets: pictures of several photographs side by side, one row each."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,7 +29,7 @@ def contact_sheet(rows, titles, columns=2, cell=256):
     size = (columns * block_width, _HEADER + sum(heights) + _GAP * len(lines))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
+    font = _font(titles, 14)
     for column in range(columns):
         for i, title in enumerate(titles):
             x = column * block_width + _GAP + i * (cell + _GAP)
@@ -41,6 +43,16 @@ def contact_sheet(rows, titles, columns=2, cell=256):
                 sheet.paste(picture, position)
         top += height + _GAP
     return np.asarray(sheet)
+
+
+def _font(titles, size):
+    # Pillow's own has hardly more letters than ASCII. `colorize`, whose titles are, needs no more:
+    # it starts fast, and without matplotlib.
+    if all(title.isascii() for title in titles):
+        return ImageFont.load_default(size)
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
 
 
 def _fit(picture, cell):

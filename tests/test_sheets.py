@@ -61,3 +61,10 @@ def test_titles_are_drawn():
     differs = np.nonzero((titled != bare).any(axis=(0, 2)))[0]
     assert (titled != bare).sum() > 100
     assert differs.min() < 46 < differs.max()  # above both pictures
+
+
+def test_titles_in_any_letters():
+    """A letter that the font lacks is drawn as the same box as any other such."""
+    headers = [contact_sheet([[flat(RED)]], (letter,), cell=40)[:22] for letter in "×éñЖΩ"]
+    lacking = contact_sheet([[flat(RED)]], ("\U0010fffd",), cell=40)[:22]
+    assert len({header.tobytes() for header in [*headers, lacking]}) == 6
