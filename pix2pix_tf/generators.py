@@ -129,16 +129,17 @@ def save_generator(model, path, image_size, float16=False):
     """Saves a generator whole or not at all, in float32 layers whatever it was trained with.
 
     Args:
-        model: keras.Model of stock layers.
+        model: keras.Model of stock layers, or with the fused batch norm of training.
         path: `.keras` file to write.
         image_size: side of the square that the network is to see, in pixels.
         float16: halve the file by storing weights as float16; they load into float32 variables.
     """
     import keras
 
+    from pix2pix_tf.fused import with_stock_norm
     from pix2pix_tf.models import with_dtype
 
-    model = with_dtype(model, "float32")
+    model = with_dtype(with_stock_norm(model), "float32")
     info = GeneratorInfo(image_size=image_size)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "model.keras"

@@ -14,6 +14,7 @@ from pix2pix_tf import callbacks, models
 from pix2pix_tf.config import TrainConfig, read_config
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.distribution import Workers, check_batch_size, distribute, make_strategy
+from pix2pix_tf.fused import with_fused_norm
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
 from pix2pix_tf.optimizers import FusedAdam, LinearDecay
 from pix2pix_tf.photographs import write_atomically
@@ -208,6 +209,8 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
         norm_momentum=config.norm_momentum,
         dtype=policy,
     )
+    if config.strategy != "tpu" and not tf.config.list_physical_devices("GPU"):
+        generator, discriminator = with_fused_norm(generator), with_fused_norm(discriminator)
     model = Pix2Pix(generator, discriminator, ema=config.ema)
     total = config.epochs * steps_per_epoch
     falling = config.decay_epochs * steps_per_epoch
