@@ -10,7 +10,6 @@ what a border covers has no colour to find.
 
 import csv
 import io
-import itertools
 import json
 import math
 import platform
@@ -59,8 +58,8 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
         colorizers: dict from a name to a `Colorizer`.
         source: photographs, see `finding.find_photographs`.
         sheet_photographs: how many of the first photographs' pictures are kept.
-        ageing: show the generators the photographs as if they were old; by its place among those
-            that are judged, each is aged the same way every time.
+        ageing: show the generators the photographs as if they were old; by its place in the
+            source, each is aged the same way every time.
 
     Returns:
         dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),
@@ -74,10 +73,10 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
     names, left_out, errors, pictures = [], [], [], []
     truth_colourfulness = []
     scores = {name: {metric: [] for metric in METRICS} for name in (ALL_GREY, *colorizers)}
-    found = find_photographs(source)
+    found = enumerate(find_photographs(source))
     for batch in _batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
         shown, truths = [], []
-        for item in batch:
+        for number, item in batch:
             try:
                 truth = centre_crop(read_photograph(item.path).rgb8())
             except PhotographError as error:
@@ -86,7 +85,7 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
             if _is_grey(truth):
                 left_out.append(str(item.name))
                 continue
-            seen, truth = _as_seen(truth, len(names), ageing)
+            seen, truth = _as_seen(truth, number, ageing)
             names.append(str(item.name))
             shown.append(seen)
             truths.append(truth)
@@ -131,7 +130,7 @@ def at_colourfulness(colorizers, source, share, ageing=False):
 
     Args:
         colorizers: dict from a name to a `Colorizer`.
-        source: photographs; the first 256 that are not grey are used.
+        source: photographs; of more than 256, that many from all over it are used.
         share: mean colourfulness of the results, as a share of the truth's.
         ageing: see `evaluate`.
 
@@ -142,7 +141,7 @@ def at_colourfulness(colorizers, source, share, ageing=False):
         PhotographError: if no photograph can be used.
         ValueError: if no gain from 1/16 to 16 reaches the share.
     """
-    pairs = list(itertools.islice(_seen_and_truths(source, ageing), _MATCHED))
+    pairs = list(_seen_and_truths(source, ageing))
     if not pairs:
         raise PhotographError(f"no photograph to match colourfulness by in {source}")
     shown, truths = zip(*pairs, strict=True)
@@ -173,15 +172,15 @@ def at_colourfulness(colorizers, source, share, ageing=False):
 
 def _seen_and_truths(source, ageing):
     """Photographs of a source as they are judged; bad and grey ones are passed over."""
-    number = 0
-    for item in find_photographs(source):
+    found = list(enumerate(find_photographs(source)))
+    some = range(0, len(found), math.ceil(len(found) / _MATCHED) or 1)
+    for number, item in (found[i] for i in some):
         try:
             truth = centre_crop(read_photograph(item.path).rgb8())
         except PhotographError:
             continue  # `evaluate` names it
         if not _is_grey(truth):
             yield _as_seen(truth, number, ageing)
-            number += 1
 
 
 def _as_seen(truth, number, ageing):

@@ -76,6 +76,16 @@ def test_generators_at_one_colourfulness(flat):
     assert gains[0] > gains[1]  # orange is the stronger colour
 
 
+def test_colourfulness_is_matched_all_over_a_source(tmp_path, monkeypatch):
+    """Two pale photographs and then two strong ones, of which every second is used."""
+    monkeypatch.setattr("pix2pix_tf.evaluation._MATCHED", 2)
+    for name, rgb in zip("abcd", ((110, 128, 128), (110, 128, 128), TEAL, TEAL), strict=True):
+        Image.new("RGB", (256, 256), rgb).save(tmp_path / f"{name}.png")
+    outcome = evaluate(at_colourfulness({"teal": painter(TEAL)}, tmp_path, 0.5), tmp_path)
+    (_, summary) = summarise(outcome).values()
+    assert summary["colourfulness_ratio"]["mean"] == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_colourfulness_out_of_reach(flat):
     grey = painter((100, 100, 100))
     with pytest.raises(ValueError, match=r"grey cannot be brought to 0\.7 of the truth's"):
