@@ -38,7 +38,7 @@ from pix2pix_tf.sheets import contact_sheet
 SIDE = 256  # pixels
 ALL_GREY = "all grey"
 _BATCH = 8
-_MATCHED = 256  # photographs to match colourfulness by
+_MATCHED = 1000  # photographs to match colourfulness by
 _RESAMPLES = 2000  # of the bootstrap
 SHEET_PHOTOGRAPHS = 24
 
@@ -130,7 +130,7 @@ def at_colourfulness(colorizers, source, share, ageing=False):
 
     Args:
         colorizers: dict from a name to a `Colorizer`.
-        source: photographs; of more than 256, that many from all over it are used.
+        source: photographs; of more than 1,000, that many or fewer from all over it are used.
         share: mean colourfulness of the results, as a share of the truth's.
         ageing: see `evaluate`.
 
