@@ -351,7 +351,8 @@ def _plan(config, has_encoder):
     phases = []
     for start, end in itertools.pairwise([*starts, config.epochs]):
         size = config.small_size if start < config.small_epochs else config.image_size
-        words = [f"{start + 1}-{end} at {size} pixels"]
+        epochs = f"{start + 1}-{end}" if start + 1 < end else f"{end}"
+        words = [f"{epochs} at {size} pixels"]
         if has_encoder and start < resting:
             words.append("encoder at rest")
         words.append("L1 alone" if start < config.l1_epochs else "adversarial")

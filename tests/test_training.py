@@ -119,7 +119,7 @@ def test_what_a_run_says(run):
     # 16 · (1·4 + 4·8 | 8·4 + 8·2) of convolutions, 4·4 of a norm, and 2 biases.
     assert lines[1] == "networks: generator 1,362 parameters, discriminator 865"
     assert lines[2] == (
-        "epochs: 1-1 at 32 pixels, L1 alone; 2-3 at 32 pixels, adversarial; "
+        "epochs: 1 at 32 pixels, L1 alone; 2-3 at 32 pixels, adversarial; "
         "the learning rate falls from 3 on"
     )
     assert [line.split("  ")[0] for line in lines[3:-1]] == [
@@ -546,7 +546,7 @@ def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkey
         (
             "photos",
             {"epochs": 4, "freeze_encoder": True, "small_epochs": 0, "l1_epochs": 3},
-            "1-3 at 192 pixels, encoder at rest, L1 alone; 4-4 at 192 pixels, encoder at rest, "
+            "1-3 at 192 pixels, encoder at rest, L1 alone; 4 at 192 pixels, encoder at rest, "
             "adversarial; the learning rate falls from 1 on",
         ),
         ("tutorial", {}, "1-40 at 256 pixels, adversarial"),
