@@ -24,6 +24,7 @@ _HOME = {
     "save_generator": "generators",
     "train": "training",
     "unet_generator": "models",
+    "with_fused_norm": "fused",
 }
 
 __all__ = sorted([*_HOME, "__version__"])
