@@ -400,7 +400,8 @@ def _add_evaluate(commands):
         type=float,
         metavar="SHARE",
         help="multiply each generator's colours until the results have this share of the truth's "
-        "colourfulness, such as 0.7: vivid colours cost AuC, and generators compare best at one",
+        "colourfulness, such as 0.7 (by up to 1,000 photographs): vivid colours cost AuC, and "
+        "generators compare best at one",
     )
     parser.add_argument(
         "--ageing",

@@ -73,7 +73,7 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
     names, left_out, errors, pictures = [], [], [], []
     truth_colourfulness = []
     scores = {name: {metric: [] for metric in METRICS} for name in (ALL_GREY, *colorizers)}
-    found = enumerate(find_photographs(source))
+    found = list(enumerate(find_photographs(source)))
     for batch in _batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
         shown, truths = [], []
         for number, item in batch:
@@ -156,7 +156,7 @@ def at_colourfulness(colorizers, source, share, ageing=False):
         low, high = 1 / 16, 16.0
         for _ in range(14):  # to a thousandth
             gain = math.sqrt(low * high)
-            results = [merge(t, gain * ab) for t, ab in zip(truths, chroma, strict=True)]
+            results = (merge(t, gain * ab) for t, ab in zip(truths, chroma, strict=True))
             low, high = (gain, high) if _mean_colourfulness(results) < wanted else (low, gain)
         if not 1 / 15 < gain < 15:
             raise ValueError(
@@ -174,7 +174,8 @@ def _seen_and_truths(source, ageing):
     """Photographs of a source as they are judged; bad and grey ones are passed over."""
     found = list(enumerate(find_photographs(source)))
     some = range(0, len(found), math.ceil(len(found) / _MATCHED) or 1)
-    for number, item in (found[i] for i in some):
+    for i in tqdm(some, "Reading", unit=" photographs", disable=None):
+        number, item = found[i]
         try:
             truth = centre_crop(read_photograph(item.path).rgb8())
         except PhotographError:

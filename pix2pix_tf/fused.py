@@ -1,13 +1,14 @@
 """Batch norm by TensorFlow's fused kernels.
 
 Keras composes its layer of a dozen operations in float32, each a pass over memory, and casts half
-precision to and fro. On CPUs that is an eighth of a training step in bfloat16. With XLA, on GPUs
-and TPUs, there is nothing to gain. Files hold Keras' layer: see `with_stock_norm`.
+precision to and fro; docs/performance.md tells what that costs on CPUs. On GPUs and TPUs, where XLA
+fuses operations, it is not used, nor was it measured. `save_generator` puts Keras' layer back.
 """
 
 import keras
 
 
+@keras.saving.register_keras_serializable("pix2pix_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` of (batch, height, width, channels), in one operation."""
 
@@ -35,11 +36,24 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def with_fused_norm(model):
-    """A copy of a functional model whose batch norm is fused, with the same weights."""
+    """A functional model whose batch norm is fused, for faster training on CPUs.
+
+    Save it with `save_generator`, which puts Keras' layer back: with `model.save` it is a file that
+    opens only where this package was imported.
+
+    Args:
+        model: functional keras.Model, such as `unet_generator` and `patchgan_discriminator` build.
+
+    Returns:
+        A copy with the same weights, or the model itself if it has no batch norm over (batch,
+        height, width, channels) that fits; "sync_batch" does not.
+    """
 
     def fits(layer):
         return (
             type(layer) is keras.layers.BatchNormalization
+            and len(layer.input.shape) == 4
+            and layer.dtype_policy.compute_dtype in ("float32", "bfloat16", "float16")
             and layer.axis in (-1, 3)
             and layer.scale
             and layer.center

@@ -30,7 +30,7 @@ class Pix2Pix(keras.Model):
     model = Pix2Pix(unet_generator(128), patchgan_discriminator())
     model.compile()
     model.fit(photo_dataset("photos", image_size=128, batch_size=8), epochs=10)
-    model.inference_generator.save("generator.keras")
+    save_generator(model.inference_generator, "generator.keras", image_size=128)
     ```
 
     Under `strategy.scope()` the model trains on the devices of a `tf.distribute` strategy; batches

@@ -265,7 +265,7 @@ def _generator(config, policy, channels):
                 f"--init {config.init} takes {side} pixels; received --image-size "
                 f"{config.image_size}. Use --image-size {side}."
             )
-        if config.encoder is not None:
+        if config.encoder is not None or models.encoder_layers(generator):
             models.set_encoder_trainable(generator, not config.freeze_encoder)
         return models.with_dtype(generator, policy)
     return models.unet_generator(
@@ -354,12 +354,16 @@ def _plan(config, has_encoder):
         epochs = f"{start + 1}-{end}" if start + 1 < end else f"{end}"
         words = [f"{epochs} at {size} pixels"]
         if has_encoder and start < resting:
-            words.append("encoder at rest")
+            words.append("encoder frozen")
         words.append("L1 alone" if start < config.l1_epochs else "adversarial")
         phases.append(", ".join(words))
     if config.decay_epochs:
-        falls = max(0, config.epochs - config.decay_epochs)
-        phases.append(f"the learning rate falls from {falls + 1} on")
+        first = config.epochs - config.decay_epochs + 1
+        if first > 0:
+            phases.append(f"the learning rate falls from {first} on")
+        else:  # fewer epochs than it falls over
+            share = config.epochs / config.decay_epochs
+            phases.append(f"the learning rate falls from {share:.2g} of its value")
     return "; ".join(phases)
 
 

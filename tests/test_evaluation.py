@@ -210,10 +210,12 @@ def test_command(flat, tmp_path, capsys):
     path = tmp_path / "g.keras"
     save_generator(unet_generator(32, 4), path, 32)
     out = tmp_path / "out"
-    command = ["evaluate", "-g", str(path), "--data", str(flat), "-o", str(out), "--ageing"]
+    command = ["evaluate", "-g", str(path), "--data", str(flat), "-o", str(out)]
     status = main(command)
     captured = capsys.readouterr()
     assert status == 1  # z.png
     assert "z.png FAILED: file is empty" in captured.err
     assert "3 photographs, 1 grey ones left out, 1 unreadable" in captured.out
-    assert json.loads((out / "results.json").read_text())["protocol"].endswith(", aged")
+    assert json.loads((out / "results.json").read_text())["protocol"].endswith(" intervals")
+    main([*command, "--ageing"])
+    assert json.loads((out / "results.json").read_text())["protocol"].endswith(" intervals, aged")

@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import models
+from pix2pix_tf.config import make_config
 from pix2pix_tf.fused import FusedBatchNormalization, with_fused_norm, with_stock_norm
 from pix2pix_tf.generators import load_generator, save_generator
+from pix2pix_tf.training import build_model
 
 
 def kinds(model):
@@ -77,6 +79,35 @@ def test_files_hold_stock_layers(tmp_path):
     loaded, _ = load_generator(tmp_path / "fused.keras")
     assert kinds(loaded) == {keras.layers.BatchNormalization}
     assert with_stock_norm(stock) is stock
+
+
+def test_a_file_that_keras_saved_opens_too(tmp_path):
+    fused = with_fused_norm(models.unet_generator(32, 4, depth=3))
+    fused.save(tmp_path / "fused.keras")
+    loaded = keras.models.load_model(tmp_path / "fused.keras")
+    for ours, theirs in zip(loaded.get_weights(), fused.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="it is for CPUs")
+@pytest.mark.parametrize(
+    ("strategy", "kind"),
+    [("one", FusedBatchNormalization), ("tpu", keras.layers.BatchNormalization)],
+)
+def test_fit_trains_with_it_on_cpus(strategy, kind):
+    small = {"filters": 4, "discriminator_layers": 1, "discriminator_filters": 4}
+    model = build_model(make_config("paper", image_size=32, ema=0.9, strategy=strategy, **small), 4)
+    for network in (model.generator, model.discriminator, model.ema_generator):
+        assert kinds(network) == {kind}
+
+
+def test_layers_that_the_kernel_cannot_run_stay():
+    inputs = keras.Input((8,))
+    dense = keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
+    assert with_fused_norm(dense) is dense
+    inputs = keras.Input((4, 4, 2), dtype="float64")
+    double = keras.Model(inputs, keras.layers.BatchNormalization(dtype="float64")(inputs))
+    assert with_fused_norm(double) is double
 
 
 @pytest.mark.parametrize("norm", ["sync_batch", "instance", "none"])

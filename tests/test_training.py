@@ -387,9 +387,12 @@ def test_init_thaws_an_encoder_that_was_frozen(tiny, tmp_path):
         None, 4, encoder="mobilenet_v2", weights=None, encoder_trainable=False
     )
     save_generator(frozen, tmp_path / "generator.keras", 64)
-    config = tiny("run", init=tmp_path, image_size=64, encoder="mobilenet_v2")
+    config = tiny("run", init=tmp_path, image_size=64)
     thawed = build_model(config, 4).generator
     assert len(thawed.trainable_variables) > len(frozen.trainable_variables) + 50
+    config = tiny("run", init=tmp_path, image_size=64, freeze_encoder=True)
+    again = build_model(config, 4).generator
+    assert len(again.trainable_variables) == len(frozen.trainable_variables)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -540,14 +543,19 @@ def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkey
         (
             "photos",
             {},
-            "1-7 at 128 pixels, encoder at rest, L1 alone; 8-9 at 128 pixels, L1 alone; "
+            "1-7 at 128 pixels, encoder frozen, L1 alone; 8-9 at 128 pixels, L1 alone; "
             "10-11 at 192 pixels, L1 alone; the learning rate falls from 8 on",
         ),
         (
             "photos",
             {"epochs": 4, "freeze_encoder": True, "small_epochs": 0, "l1_epochs": 3},
-            "1-3 at 192 pixels, encoder at rest, L1 alone; 4 at 192 pixels, encoder at rest, "
+            "1-3 at 192 pixels, encoder frozen, L1 alone; 4 at 192 pixels, encoder frozen, "
             "adversarial; the learning rate falls from 1 on",
+        ),
+        (
+            "paper",
+            {"epochs": 4},
+            "1-4 at 256 pixels, adversarial; the learning rate falls from 0.04 of its value",
         ),
         ("tutorial", {}, "1-40 at 256 pixels, adversarial"),
     ],
