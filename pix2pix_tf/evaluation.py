@@ -100,8 +100,9 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
             result = np.stack(coloured) / np.float32(255)
             for metric, judge in METRICS.items():
                 scores[name][metric] += list(np.asarray(judge.score(truth, result)))
-        first = {ALL_GREY: shown} if ageing else {}
-        for row in zip(*{**results, **first}.values(), truths, strict=True):
+        if ageing:
+            results[ALL_GREY] = shown  # for the sheet
+        for row in zip(*results.values(), truths, strict=True):
             if len(pictures) < sheet_photographs:
                 pictures.append(list(row))
     if not names:

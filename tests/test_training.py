@@ -390,6 +390,7 @@ def test_init_thaws_an_encoder_that_was_frozen(tiny, tmp_path):
     config = tiny("run", init=tmp_path, image_size=64)
     thawed = build_model(config, 4).generator
     assert len(thawed.trainable_variables) > len(frozen.trainable_variables) + 50
+    save_generator(thawed, tmp_path / "generator.keras", 64)
     config = tiny("run", init=tmp_path, image_size=64, freeze_encoder=True)
     again = build_model(config, 4).generator
     assert len(again.trainable_variables) == len(frozen.trainable_variables)
