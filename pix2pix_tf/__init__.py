@@ -18,6 +18,7 @@ _HOME = {
     "export_tflite": "mobile",
     "load_generator": "generators",
     "make_config": "config",
+    "feature_discriminator": "models",
     "patchgan_discriminator": "models",
     "photo_dataset": "data",
     "saturate": "generators",

@@ -44,7 +44,7 @@ class TrainConfig:
         None, "ImageNet encoder in place of the paper's, or none", ("mobilenet_v2", "none")
     )
     encoder_weights: str | None = _setting(
-        "imagenet", "weights of the encoder; imagenet is downloaded once", ("imagenet", "none")
+        "imagenet", "weights of the encoders; imagenet is downloaded once", ("imagenet", "none")
     )
     freeze_encoder: bool = _setting(False, "keep the encoder's weights as they are")
     encoder_rate: float = _setting(1.0, "learning rate of the encoder, as a share of the others'")
@@ -60,7 +60,14 @@ class TrainConfig:
     slope: float = _setting(0.2, "negative slope of LeakyReLU")
     norm_epsilon: float = _setting(1e-5, "epsilon of the normalisation")
     norm_momentum: float = _setting(0.9, "momentum of batch norm's moving averages")
-    discriminator_layers: int = _setting(3, "1…5 for receptive fields of 16, 34, 70, 142, 286 px")
+    discriminator_encoder: str | None = _setting(
+        None,
+        "ImageNet encoder whose features the discriminator judges, or none for a PatchGAN",
+        ("mobilenet_v2", "none"),
+    )
+    discriminator_layers: int = _setting(
+        3, "of a PatchGAN: 1…5 for receptive fields of 16, 34, 70, 142, 286 px"
+    )
     discriminator_filters: int = _setting(64, "channels of the discriminator's first layer")
 
     gan_loss: str = _setting("vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge"))
@@ -239,7 +246,7 @@ def make_config(preset=None, config=None, **settings):
         if name not in known:
             raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}.")
         choices = known[name].metadata["choices"]
-        if value == "none" and name in ("encoder", "encoder_weights"):
+        if value == "none" and name in ("encoder", "encoder_weights", "discriminator_encoder"):
             values[name] = value = None
         if choices and value is not None and value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")

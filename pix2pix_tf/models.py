@@ -3,10 +3,11 @@
 The generator is a U-Net: an encoder that halves the resolution until one pixel is left (or an
 ImageNet encoder down to stride 32), and a decoder that doubles it again, each level joined with the
 encoder's features of the same size. The discriminator is a PatchGAN: it sees input and target side
-by side and judges overlapping patches.
+by side and judges overlapping patches; or small heads that judge an ImageNet encoder's features.
 
-Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
-sections 3.2 and 6.1 (with the erratum: no normalisation on the innermost layer).
+Sources: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR
+2017, sections 3.2 and 6.1 (with the erratum: no normalisation on the innermost layer); Sauer et
+al., "Projected GANs Converge Faster", NeurIPS 2021, for the discriminator on features.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ MOBILENET_V2_TAPS = (
 )
 _MOBILENET_V2_PREFIXES = ("Conv1", "bn_Conv1", "expanded_conv_", "block_")
 ENCODERS = ("mobilenet_v2",)
+_JUDGED_TAPS = MOBILENET_V2_TAPS[1:]  # at strides 4 … 32
 NORMS = ("batch", "sync_batch", "instance", "none")
 
 
@@ -81,11 +83,7 @@ def unet_generator(
     _check_positive(filters=filters, input_channels=input_channels, output_channels=output_channels)
     if encoder is not None:
         _check_choice("encoder", encoder, ENCODERS)
-        if image_size is not None and (image_size % 32 or image_size < 32):
-            raise ValueError(
-                f"image_size must be a multiple of 32 for encoder={encoder!r}; received "
-                f"{image_size}. Use {max(32, round(image_size / 32) * 32)}."
-            )
+        _check_encoder_size(image_size, encoder)
         depth = 5
     else:
         depth = _plain_depth(image_size, depth)
@@ -181,6 +179,67 @@ def patchgan_discriminator(
     return keras.Model([inputs, target], logits, name=name)
 
 
+def feature_discriminator(
+    filters=64,
+    *,
+    input_channels=1,
+    image_size=None,
+    encoder="mobilenet_v2",
+    weights="imagenet",
+    slope=0.2,
+    dtype=None,
+    name="discriminator",
+):
+    """Discriminator that judges the features of a frozen ImageNet encoder.
+
+    A PatchGAN begins with random weights and has to learn what things are before it can tell which
+    colours suit them. An ImageNet encoder knows things: heads of three convolutions at each of the
+    strides 4, 8, 16 and 32 tell real from painted after some dozens of steps. Their weights are
+    normalised by their spectral norm (Miyato et al., ICLR 2018), which holds the heads back.
+
+    Args:
+        filters: channels of the heads at strides 4 and 8; those at 16 and 32 have twice as many.
+        input_channels: 1 for L, which the picture shows anyway; an input of 3 channels is judged
+            along with the target, averaged to the size of the features.
+        image_size: side of the square images in pixels, a multiple of 32, or None for any such.
+        encoder: "mobilenet_v2".
+        weights: "imagenet" (Keras downloads them once) or None.
+        slope: negative slope of LeakyReLU.
+        dtype: Keras dtype policy; None for the global one.
+        name: name of the model.
+
+    Returns:
+        keras.Model from [input (batch, height, width, input_channels), sRGB picture (batch, height,
+        width, 3)], both in [-1, 1], to logits (batch, height / 4, width / 4, 4), float32: a channel
+        for each stride, the coarser ones repeated, so that all weigh the same.
+
+    Raises:
+        ValueError: for an unknown `encoder`, or an `image_size` that is no multiple of 32.
+    """
+    _check_choice("encoder", encoder, ENCODERS)
+    _check_positive(filters=filters)
+    _check_encoder_size(image_size, encoder)
+    with _dtype_policy(dtype):
+        inputs = keras.Input((image_size, image_size, input_channels), name="input")
+        target = keras.Input((image_size, image_size, 3), name="target")
+        features = _mobilenet_v2(target, weights)
+        features.trainable = False
+        logits = []
+        for level, tap in enumerate(_JUDGED_TAPS):
+            x = features.get_layer(tap).output
+            if input_channels > 1:
+                shrunk = keras.layers.AveragePooling2D(4 * 2**level)(inputs)
+                x = keras.layers.Concatenate()([x, shrunk])
+            for _ in range(2):
+                x = _normed_convolution(filters * (1 + level // 2), 3)(x)
+                x = keras.layers.LeakyReLU(negative_slope=slope)(x)
+            x = _normed_convolution(1, 1)(x)
+            logits.append(keras.layers.UpSampling2D(2**level)(x) if level else x)
+        logits = keras.layers.Concatenate()(logits)
+        logits = keras.layers.Activation("linear", dtype="float32", name="logits")(logits)
+    return keras.Model([inputs, target], logits, name=name)
+
+
 def with_dtype(model, dtype):
     """A copy of a functional model under another Keras dtype policy, with the same weights.
 
@@ -258,15 +317,22 @@ def _mobilenet_v2_encoder(inputs, weights, trainable):
             f"input_channels must be 1 or 3 with an ImageNet encoder; received {inputs.shape[-1]}."
         )
     rgb = inputs if inputs.shape[-1] == 3 else keras.layers.Concatenate(name="grey")([inputs] * 3)
-    with warnings.catch_warnings():
-        # Keras remarks that weights of 224 pixels are taken for other sizes: they are meant to be.
-        warnings.filterwarnings("ignore", message=".*input_shape.*")
-        encoder = keras.applications.MobileNetV2(
-            include_top=False, weights=weights, input_tensor=rgb
-        )
+    encoder = _mobilenet_v2(rgb, weights)
     if weights is not None or not trainable:
         _fine_tune(encoder.layers, trainable)
     return [encoder.get_layer(tap).output for tap in MOBILENET_V2_TAPS]
+
+
+def _mobilenet_v2(rgb, weights):
+    with warnings.catch_warnings():
+        # Keras remarks that weights of 224 pixels are taken for other sizes: they are meant to be.
+        warnings.filterwarnings("ignore", message=".*input_shape.*")
+        return keras.applications.MobileNetV2(include_top=False, weights=weights, input_tensor=rgb)
+
+
+def _normed_convolution(filters, size):
+    convolution = keras.layers.Conv2D(filters, size, padding="same")
+    return keras.layers.SpectralNormalization(convolution)
 
 
 def _up(channels, use_bias):
@@ -333,6 +399,14 @@ def _plain_depth(image_size, depth):
             "or pass another depth."
         )
     return depth
+
+
+def _check_encoder_size(image_size, encoder):
+    if image_size is not None and (image_size % 32 or image_size < 32):
+        raise ValueError(
+            f"image_size must be a multiple of 32 for encoder={encoder!r}; received "
+            f"{image_size}. Use {max(32, round(image_size / 32) * 32)}."
+        )
 
 
 def _check_choice(argument, value, choices):

@@ -20,7 +20,8 @@ class Pix2Pix(keras.Model):
     Args:
         generator: keras.Model from input to result, `models.unet_generator(…)`.
         discriminator: keras.Model from [input, target] to logits,
-            `models.patchgan_discriminator(…)`.
+            `models.patchgan_discriminator(…)` or `models.feature_discriminator(…)`. If its target
+            has three channels where the generator paints ab, it is shown RGB in [-1, 1].
         ema: decay per step of an exponential moving average of the generator's weights, such as
             0.999, which `evaluate`, `predict` and `inference_generator` then use; None for none.
 
@@ -159,8 +160,9 @@ class Pix2Pix(keras.Model):
             l1 = losses.l1_loss(target, result)
             g_adv = d_loss = tf.constant(0.0)
             if self.adversarial:
-                real_logits = self.discriminator([inputs, target], training=True)
-                fake_logits = self.discriminator([inputs, result], training=True)
+                real, fake = self._judged(inputs, target), self._judged(inputs, result)
+                real_logits = self.discriminator([inputs, real], training=True)
+                fake_logits = self.discriminator([inputs, fake], training=True)
                 g_adv = self.generator_loss(fake_logits)
                 d_loss = self.discriminator_weight * self.discriminator_loss(
                     real_logits, fake_logits
@@ -216,6 +218,12 @@ class Pix2Pix(keras.Model):
             return color.l_ab_to_rgb(inputs, ab)
         shown = inputs if output is None else output
         return tf.clip_by_value((tf.cast(shown, tf.float32) + 1.0) / 2.0, 0.0, 1.0)
+
+    def _judged(self, inputs, output):
+        """A target or result as the discriminator takes it: ab, or the RGB that they make."""
+        if self.paints_ab and self.discriminator.input_shape[1][-1] == 3:
+            return 2.0 * self.picture(inputs, output) - 1.0
+        return output
 
     def predict_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data

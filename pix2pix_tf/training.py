@@ -197,18 +197,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
     """The compiled `Pix2Pix` of a configuration, from and to so many channels."""
     policy = "float32" if config.precision == "float32" else f"mixed_{config.precision}"
     generator = _generator(config, policy, channels)
-    discriminator = models.patchgan_discriminator(
-        config.discriminator_layers,
-        config.discriminator_filters,
-        input_channels=channels[0],
-        target_channels=channels[1],
-        image_size=None if config.small_epochs else config.image_size,
-        norm=config.norm,
-        slope=config.slope,
-        norm_epsilon=config.norm_epsilon,
-        norm_momentum=config.norm_momentum,
-        dtype=policy,
-    )
+    discriminator = _discriminator(config, policy, channels)
     if config.strategy != "tpu" and not tf.config.list_physical_devices("GPU"):
         generator, discriminator = with_fused_norm(generator), with_fused_norm(discriminator)
     model = Pix2Pix(generator, discriminator, ema=config.ema)
@@ -284,6 +273,32 @@ def _generator(config, policy, channels):
         encoder=config.encoder,
         weights=config.encoder_weights,
         encoder_trainable=not config.freeze_encoder,
+        dtype=policy,
+    )
+
+
+def _discriminator(config, policy, channels):
+    image_size = None if config.small_epochs else config.image_size
+    if config.discriminator_encoder is not None:
+        return models.feature_discriminator(
+            config.discriminator_filters,
+            input_channels=channels[0],
+            image_size=image_size,
+            encoder=config.discriminator_encoder,
+            weights=config.encoder_weights,
+            slope=config.slope,
+            dtype=policy,
+        )
+    return models.patchgan_discriminator(
+        config.discriminator_layers,
+        config.discriminator_filters,
+        input_channels=channels[0],
+        target_channels=channels[1],
+        image_size=image_size,
+        norm=config.norm,
+        slope=config.slope,
+        norm_epsilon=config.norm_epsilon,
+        norm_momentum=config.norm_momentum,
         dtype=policy,
     )
 

@@ -57,9 +57,15 @@ def test_settings_refine_a_preset():
 
 def test_none_as_a_word():
     config = make_config(
-        "photos", encoder="none", encoder_weights="none", norm="none", small_epochs=0
+        "photos",
+        encoder="none",
+        encoder_weights="none",
+        discriminator_encoder="none",
+        norm="none",
+        small_epochs=0,
     )
     assert config.encoder is None
+    assert config.discriminator_encoder is None
     assert config.encoder_weights is None
     assert config.norm == "none"  # a kind of normalisation
     assert make_config("photos", data="none").data == "none"  # a folder's name

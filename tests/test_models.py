@@ -9,6 +9,7 @@ from pix2pix_tf.generators import save_generator
 from pix2pix_tf.models import (
     MOBILENET_V2_TAPS,
     encoder_layers,
+    feature_discriminator,
     patchgan_discriminator,
     set_encoder_trainable,
     unet_generator,
@@ -40,10 +41,10 @@ name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 pretrained.save(folder / "models" / name)
 weights = {v.path: v.numpy() for v in pretrained.weights}
 sys.meta_path.pop(0)
-from pix2pix_tf.models import unet_generator
-generator = unet_generator(None, 4, encoder="mobilenet_v2")
-shared = [v for v in generator.weights if v.path in weights]
-print(len(shared), sum(np.array_equal(v.numpy(), weights[v.path]) for v in shared))
+from pix2pix_tf.models import feature_discriminator, unet_generator
+for network in (unet_generator(None, 4, encoder="mobilenet_v2"), feature_discriminator(4)):
+    shared = [v for v in network.weights if v.path in weights]
+    print(len(shared), sum(np.array_equal(v.numpy(), weights[v.path]) for v in shared))
 """
 
 
@@ -72,7 +73,7 @@ def fresh_python(run_python, without, tmp_path_factory, encoder_generator):
     answers = {
         name: (model(L).numpy(), np.load(folder / f"{name}.npy")) for name, model in models.items()
     }
-    return {**answers, "imagenet": done.stdout.splitlines()[-1]}
+    return {**answers, "imagenet": done.stdout.splitlines()[-2:]}
 
 
 def noise(*shape, seed=0):
@@ -309,8 +310,9 @@ def test_encoders_taps_are_narrow(encoder_generator):
 
 
 def test_imagenet_weights_come_from_keras_cache(fresh_python):
-    count, equal = map(int, fresh_python["imagenet"].split())
-    assert count == equal > 200
+    for network in fresh_python["imagenet"]:
+        count, equal = map(int, network.split())
+        assert count == equal > 200
 
 
 # Files and dtypes.
@@ -398,3 +400,75 @@ def test_smallest_image_that_the_discriminator_takes():
         assert patchgan_discriminator(layers, 1, image_size=smallest).output_shape[1] == 1
         with pytest.raises(ValueError, match=f"at least {smallest}"):
             patchgan_discriminator(layers, 1, image_size=smallest - 1)
+
+
+# The discriminator on an ImageNet encoder's features.
+
+
+@pytest.fixture(scope="module")
+def judges():
+    """By channels of the input; without downloaded weights."""
+    return {
+        channels: feature_discriminator(4, input_channels=channels, weights=None)
+        for channels in (1, 3)
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_only_the_heads_learn(judges, channels):
+    """Features of 24, 32, 96 and 320 channels, beside them an input of three, not L."""
+    beside = 0 if channels == 1 else 3
+    expected = sum(
+        9 * (features + beside) * width + width + 9 * width * width + width + width + 1
+        for features, width in ((24, 4), (32, 4), (96, 8), (320, 8))
+    )
+    assert trainable_count(judges[channels]) == expected
+
+
+def test_a_logit_for_each_stride(judges):
+    logits = judges[1]([noise(2, 64, 96, 1), noise(2, 64, 96, 3, seed=1)]).numpy()
+    assert logits.shape == (2, 16, 24, 4)
+    for level in range(4):
+        block = 2**level  # a coarse logit is repeated
+        blocks = logits[..., level].reshape(2, 16 // block, block, 24 // block, block)
+        assert np.ptp(blocks, axis=(2, 4)).max() == 0
+        assert np.ptp(blocks[:, :, 0, :, 0]) > 0
+
+
+def test_the_input_is_judged_along_unless_the_picture_shows_it(judges):
+    picture = noise(1, 32, 32, 3, seed=1)
+    for channels, judge in judges.items():
+        one, other = (
+            judge([noise(1, 32, 32, channels, seed=seed), picture]).numpy() for seed in (2, 3)
+        )
+        assert np.array_equal(one, other) == (channels == 1)
+
+
+def test_training_leaves_the_features_alone():
+    judge = feature_discriminator(4, weights=None)
+    frozen = [w for layer in encoder_weights(judge) for w in layer.weights]
+    assert len(frozen) > 250  # 52 convolutions, and four weights of each one's norm
+    before = [w.numpy() for w in frozen]
+    heads = [w.numpy() for w in judge.trainable_variables]
+    pair = [noise(2, 32, 32, 1), noise(2, 32, 32, 3)]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(judge(pair, training=True))
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.apply(tape.gradient(loss, judge.trainable_variables), judge.trainable_variables)
+    assert all(np.array_equal(w, old) for w, old in zip(frozen, before, strict=True))
+    assert not any(
+        np.array_equal(w, old) for w, old in zip(judge.trainable_variables, heads, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"encoder": "resnet"}, "encoder must be one of mobilenet_v2; received 'resnet'"),
+        ({"filters": 0}, "filters must be a whole number from 1 up; received 0"),
+        ({"image_size": 100}, "multiple of 32 for encoder='mobilenet_v2'; received 100. Use 96"),
+    ],
+)
+def test_feature_discriminators_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        feature_discriminator(**{"weights": None, **arguments})

@@ -74,6 +74,27 @@ def test_logs_of_one_step(gan_loss, logit, g_adv, d_loss):
     assert logs == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_discriminator_of_pictures_is_shown_rgb():
+    """White, L = 1 with ab = 0, is sRGB (1, 1, 1): 1 in [-1, 1], as real as painted."""
+    generator, _ = constant_networks(paints=0.0)
+    inputs = [keras.Input((None, None, channels)) for channels in (1, 3)]
+    both = keras.layers.Concatenate()(inputs)
+    discriminator = keras.Model(inputs, keras.layers.Conv2D(1, 1, use_bias=False)(both))
+    (kernel,) = discriminator.trainable_variables
+    kernel.assign(np.float32([0, 0.5, 0.25, 0.125]).reshape(kernel.shape))
+    model = Pix2Pix(generator, discriminator)
+    model.compile(keras.optimizers.SGD(1e-3), keras.optimizers.SGD(0.0), gan_loss="hinge")
+    logs = logs_of(model, L, np.zeros_like(AB))
+    # Logits of 0.875: −0.875 for the generator, ½ (1 − 0.875 + 1 + 0.875) for the discriminator.
+    assert logs == pytest.approx({"g_l1": 0, "g_adv": -0.875, "d_loss": 1, "g_loss": -0.875}, 1e-4)
+
+    # Of a middle grey, whose neighbours sRGB has too: red makes it real, so a* rises.
+    model.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(0.0), "hinge", l1_weight=0.0)
+    kernel.assign(np.float32([0, 1, 0, 0]).reshape(kernel.shape))
+    model.train_on_batch(np.zeros_like(L), np.zeros_like(AB))
+    assert model.generator.trainable_variables[1].numpy()[0] > 0.5
+
+
 def test_weights_of_the_terms():
     model = followed(
         logit=0.5,
