@@ -81,7 +81,9 @@ class TrainConfig:
     beta_1: float = _setting(0.5, "of Adam")
     decay_epochs: int = _setting(0, "last epochs, over which the learning rate falls to zero")
     ema: float | None = _setting(
-        None, "decay of a moving average of the generator's weights, such as 0.999"
+        None,
+        "decay of a moving average of the generator's weights, such as 0.999; it begins anew when "
+        "the discriminator joins",
     )
     precision: str = _setting(
         "float32", "bfloat16 and float16 compute mixed", ("float32", "bfloat16", "float16")

@@ -23,7 +23,8 @@ class Pix2Pix(keras.Model):
             `models.patchgan_discriminator(…)` or `models.feature_discriminator(…)`. If its target
             has three channels where the generator paints ab, it is shown RGB in [-1, 1].
         ema: decay per step of an exponential moving average of the generator's weights, such as
-            0.999, which `evaluate`, `predict` and `inference_generator` then use; None for none.
+            0.999, which `evaluate`, `predict` and `inference_generator` then use; None for none. It
+            begins anew when `adversarial` becomes true: L1 alone teaches paler colours.
 
     Example:
 
@@ -292,8 +293,10 @@ class Pix2Pix(keras.Model):
     def _update_ema(self):
         if self.ema_generator is None:
             return
-        # Early on the average would be the random start: it begins short and grows longer.
-        step = tf.cast(self.step.value, tf.float32)
+        # Early on the average would be the random start, or what L1 alone had taught: it begins
+        # short, and again so when the discriminator joins, and grows longer.
+        step = self.discriminator_optimizer.iterations if self.adversarial else self.step
+        step = tf.cast(step.value, tf.float32)
         decay = tf.minimum(self.ema, (1.0 + step) / (10.0 + step))
         for average, variable in zip(
             self.ema_generator.weights, self.generator.weights, strict=True

@@ -176,6 +176,20 @@ def test_first_step_of_the_moving_average():
     assert average == pytest.approx([0.25 + 9 / 11 * 0.05] * 2)
 
 
+def test_the_moving_average_begins_anew_with_the_discriminator():
+    """What L1 alone had taught is gone from it as soon."""
+    model = followed(ema=0.999)
+    model.adversarial = False
+    for _ in range(5):
+        model.train_on_batch(L, AB)
+    model.adversarial = True
+    before = model.ema_generator.trainable_variables[1].numpy()
+    model.train_on_batch(L, AB)
+    now = model.generator.trainable_variables[1].numpy()
+    average = model.ema_generator.trainable_variables[1].numpy()
+    assert average == pytest.approx(2 / 11 * before + 9 / 11 * now)
+
+
 @pytest.mark.parametrize("ema", [0, 1, 2, -0.5])
 def test_a_moving_average_that_cannot_be(ema):
     with pytest.raises(ValueError, match=f"between 0 and 1, such as 0.999; received {ema}"):
