@@ -78,6 +78,7 @@ def unet_generator(
 
     Raises:
         ValueError: for an `image_size` whose levels do not meet, an unknown `norm` or `encoder`.
+        ConnectionError: if the encoder's weights cannot be downloaded.
     """
     _check_choice("norm", norm, NORMS)
     _check_positive(filters=filters, input_channels=input_channels, output_channels=output_channels)
@@ -215,6 +216,7 @@ def feature_discriminator(
 
     Raises:
         ValueError: for an unknown `encoder`, or an `image_size` that is no multiple of 32.
+        ConnectionError: if the encoder's weights cannot be downloaded.
     """
     _check_choice("encoder", encoder, ENCODERS)
     _check_positive(filters=filters)
@@ -327,7 +329,17 @@ def _mobilenet_v2(rgb, weights):
     with warnings.catch_warnings():
         # Keras remarks that weights of 224 pixels are taken for other sizes: they are meant to be.
         warnings.filterwarnings("ignore", message=".*input_shape.*")
-        return keras.applications.MobileNetV2(include_top=False, weights=weights, input_tensor=rgb)
+        try:
+            return keras.applications.MobileNetV2(
+                include_top=False, weights=weights, input_tensor=rgb
+            )
+        except Exception as error:  # Keras raises nothing narrower
+            if "URL fetch failure" not in str(error):
+                raise
+            raise ConnectionError(
+                f"the ImageNet weights of the encoder cannot be downloaded: {error}. Put that file "
+                "into ~/.keras/models, or do without them (--encoder-weights none)."
+            ) from None
 
 
 def _normed_convolution(filters, size):

@@ -1,5 +1,7 @@
 """The two networks: their sizes, fields of view, shapes and files."""
 
+import urllib.error
+
 import keras
 import numpy as np
 import pytest
@@ -313,6 +315,17 @@ def test_imagenet_weights_come_from_keras_cache(fresh_python):
     for network in fresh_python["imagenet"]:
         count, equal = map(int, network.split())
         assert count == equal > 200
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+
+    def refuse(url, *rest):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", refuse)
+    with pytest.raises(ConnectionError, match=r"Put that file into ~/\.keras/models"):
+        unet_generator(None, 4, encoder="mobilenet_v2")
 
 
 # Files and dtypes.
