@@ -343,8 +343,10 @@ def _mobilenet_v2(rgb, weights):
 
 
 def _normed_convolution(filters, size):
-    convolution = keras.layers.Conv2D(filters, size, padding="same")
-    return keras.layers.SpectralNormalization(convolution)
+    # In float32: the layer writes normalised weights back, and mixed precision would round them to
+    # 16 bits at every step, which swallows small updates.
+    convolution = keras.layers.Conv2D(filters, size, padding="same", dtype="float32")
+    return keras.layers.SpectralNormalization(convolution, dtype="float32")
 
 
 def _up(channels, use_bias):

@@ -457,6 +457,15 @@ def test_the_input_is_judged_along_unless_the_picture_shows_it(judges):
         assert np.array_equal(one, other) == (channels == 1)
 
 
+def test_mixed_precision_does_not_round_the_heads_weights():
+    judge = feature_discriminator(4, weights=None, dtype="mixed_bfloat16")
+    judge([noise(1, 32, 32, 1), noise(1, 32, 32, 3)], training=True)
+    for variable in judge.trainable_variables:
+        if "kernel" in variable.path:
+            kept = variable.numpy()
+            assert not np.array_equal(kept, tf.cast(tf.cast(kept, "bfloat16"), "float32"))
+
+
 def test_training_leaves_the_features_alone():
     judge = feature_discriminator(4, weights=None)
     frozen = [w for layer in encoder_weights(judge) for w in layer.weights]
