@@ -24,7 +24,7 @@ class Pix2Pix(keras.Model):
             has three channels where the generator paints ab, it is shown RGB in [-1, 1].
         ema: decay per step of an exponential moving average of the generator's weights, such as
             0.999, which `evaluate`, `predict` and `inference_generator` then use; None for none. It
-            begins anew with the first adversarial step after `compile`: L1 alone teaches paler colours.
+            begins anew with the first adversarial step after `compile`.
 
     Example:
 
