@@ -68,7 +68,7 @@ class TrainConfig:
     discriminator_layers: int = _setting(
         3, "of a PatchGAN: 1…5 for receptive fields of 16, 34, 70, 142, 286 px"
     )
-    discriminator_filters: int = _setting(64, "channels of the discriminator's first layer")
+    discriminator_filters: int = _setting(64, "channels of the discriminator's first layers")
 
     gan_loss: str = _setting("vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge"))
     l1_weight: float = _setting(100.0, "weight of L1 in the generator's loss")
@@ -268,6 +268,11 @@ def make_config(preset=None, config=None, **settings):
             "small_epochs need an encoder (the plain U-Net takes one size) and a small_size that "
             f"is a multiple of 32; received encoder={made.encoder!r} and "
             f"small_size={made.small_size}. Give both, or small_epochs=0."
+        )
+    if made.discriminator_encoder is not None and made.image_size % 32:
+        raise ValueError(
+            "image_size must be a multiple of 32 for discriminator_encoder="
+            f"{made.discriminator_encoder!r}; received {made.image_size}."
         )
     return made
 

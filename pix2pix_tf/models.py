@@ -196,12 +196,12 @@ def feature_discriminator(
     A PatchGAN begins with random weights and has to learn what things are before it can tell which
     colours suit them. An ImageNet encoder knows things: heads of three convolutions at each of the
     strides 4, 8, 16 and 32 tell real from painted after some dozens of steps. Their weights are
-    normalised by their spectral norm (Miyato et al., ICLR 2018), which holds the heads back.
+    divided by their spectral norm (Miyato et al., ICLR 2018), which bounds how steep the heads are.
 
     Args:
         filters: channels of the heads at strides 4 and 8; those at 16 and 32 have twice as many.
-        input_channels: 1 for L, which the picture shows anyway; an input of 3 channels is judged
-            along with the target, averaged to the size of the features.
+        input_channels: 1 for L, which the picture shows anyway; an input of more is judged along
+            with the target, averaged to the size of the features.
         image_size: side of the square images in pixels, a multiple of 32, or None for any such.
         encoder: "mobilenet_v2".
         weights: "imagenet" (Keras downloads them once) or None.
@@ -215,11 +215,12 @@ def feature_discriminator(
         for each stride, the coarser ones repeated, so that all weigh the same.
 
     Raises:
-        ValueError: for an unknown `encoder`, or an `image_size` that is no multiple of 32.
+        ValueError: for an unknown `encoder`, an `image_size` that is no multiple of 32, or no
+            filters or channels.
         ConnectionError: if the encoder's weights cannot be downloaded.
     """
     _check_choice("encoder", encoder, ENCODERS)
-    _check_positive(filters=filters)
+    _check_positive(filters=filters, input_channels=input_channels)
     _check_encoder_size(image_size, encoder)
     with _dtype_policy(dtype):
         inputs = keras.Input((image_size, image_size, input_channels), name="input")
@@ -338,7 +339,8 @@ def _mobilenet_v2(rgb, weights):
                 raise
             raise ConnectionError(
                 f"the ImageNet weights of the encoder cannot be downloaded: {error}. Put that file "
-                "into ~/.keras/models, or do without them (--encoder-weights none)."
+                "into ~/.keras/models (KERAS_HOME/models where that is set), or do without them: "
+                "--encoder-weights none, weights=None in Python."
             ) from None
 
 

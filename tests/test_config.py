@@ -89,6 +89,11 @@ def test_paths_become_words(tmp_path):
         ({"encoder": "resnet"}, "encoder must be one of mobilenet_v2, none; received 'resnet'"),
         ({"precision": "double"}, "precision must be one of float32, bfloat16, float16"),
         ({"best_metric": "d_loss"}, "best_metric must be one of val_g_l1"),
+        (
+            {"image_size": 48, "discriminator_encoder": "mobilenet_v2"},
+            "image_size must be a multiple of 32 for discriminator_encoder='mobilenet_v2'; "
+            "received 48",
+        ),
     ],
 )
 def test_errors_name_what_is_known(settings, message):
