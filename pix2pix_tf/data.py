@@ -67,8 +67,11 @@ def photo_dataset(
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
-        ValueError: for an unknown `split`, `ageing` of pairs, or a batch that `part` cannot divide.
+        ValueError: for an unknown `split`, a `crop` that is no share, `ageing` of pairs, or a batch
+            that `part` cannot divide.
     """
+    if crop is not None and not 0 < crop <= 1:
+        raise ValueError(f"crop must lie above 0 and up to 1, such as 0.5; received {crop}.")
     augment = split != "validation" if augment is None else augment
     shuffle = augment if shuffle is None else shuffle
     source = open_source(source, strict=strict, drop_grey=drop_grey)

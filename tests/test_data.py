@@ -520,6 +520,12 @@ def test_validation_is_never_empty(photographs):
     assert len(validation) == 1
 
 
+@pytest.mark.parametrize("crop", [0, -0.5, 1.5])
+def test_a_crop_is_a_share(photographs, crop):
+    with pytest.raises(ValueError, match=f"above 0 and up to 1, such as 0.5; received {crop}"):
+        photo_dataset(photographs, crop=crop)
+
+
 def test_a_split_that_leaves_nothing_is_an_error(photographs):
     with pytest.raises(PhotographError, match="no photograph is left for split='train'"):
         select(photographs / "cat.jpg", "train")
