@@ -74,6 +74,11 @@ class TrainConfig:
     l1_weight: float = _setting(100.0, "weight of L1 in the generator's loss")
     adversarial_weight: float = _setting(1.0, "weight of the adversarial term")
     discriminator_weight: float = _setting(0.5, "weight of real + fake in the discriminator's loss")
+    discriminator_saturation: float = _setting(
+        1.0,
+        "the discriminator sees results with their colours multiplied by this, as the export's "
+        "--saturation will",
+    )
     l1_epochs: int = _setting(0, "first epochs with L1 alone, the discriminator resting")
 
     learning_rate: float = _setting(2e-4, "of Adam")

@@ -80,6 +80,7 @@ class Pix2Pix(keras.Model):
         l1_weight=100.0,
         adversarial_weight=1.0,
         discriminator_weight=0.5,
+        discriminator_saturation=1.0,
         **kwargs,
     ):
         """Sets optimizers and losses.
@@ -93,12 +94,30 @@ class Pix2Pix(keras.Model):
             adversarial_weight: weight of the adversarial term in the generator's loss.
             discriminator_weight: weight of real + fake in the discriminator's loss; the paper
                 halves it to slow the discriminator down.
+            discriminator_saturation: for a generator of ab that will be used with `saturate`, its
+                factor: the discriminator sees the results as vivid as people will. At 1 it tells
+                them by the lack of colour that L1 leaves, and wants more colour anywhere.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` of `keras.Model.compile`.
+
+        Raises:
+            ValueError: for an unknown `gan_loss`, or a `discriminator_saturation` that is not above
+                0, or not 1 for paired pictures.
         """
+        if not discriminator_saturation > 0:
+            raise ValueError(
+                "discriminator_saturation must be above 0, such as 1.2; received "
+                f"{discriminator_saturation}."
+            )
+        if discriminator_saturation != 1 and not self.paints_ab:
+            raise ValueError(
+                "discriminator_saturation is for photographs; the generator makes "
+                f"{self.generator.output_shape[-1]} channels. Use 1."
+            )
         self.generator_loss, self.discriminator_loss = losses.gan_losses(gan_loss)
         self.l1_weight = l1_weight
         self.adversarial_weight = adversarial_weight
         self.discriminator_weight = discriminator_weight
+        self.discriminator_saturation = discriminator_saturation
         with self.distribute_strategy.scope():
             self.generator_optimizer = _prepared(generator_optimizer, self.generator)
             self.discriminator_optimizer = _prepared(discriminator_optimizer, self.discriminator)
@@ -161,7 +180,8 @@ class Pix2Pix(keras.Model):
             l1 = losses.l1_loss(target, result)
             g_adv = d_loss = tf.constant(0.0)
             if self.adversarial:
-                real, fake = self._judged(inputs, target), self._judged(inputs, result)
+                real = self._judged(inputs, target)
+                fake = self._judged(inputs, result, self.discriminator_saturation)
                 real_logits = self.discriminator([inputs, real], training=True)
                 fake_logits = self.discriminator([inputs, fake], training=True)
                 g_adv = self.generator_loss(fake_logits)
@@ -220,8 +240,10 @@ class Pix2Pix(keras.Model):
         shown = inputs if output is None else output
         return tf.clip_by_value((tf.cast(shown, tf.float32) + 1.0) / 2.0, 0.0, 1.0)
 
-    def _judged(self, inputs, output):
+    def _judged(self, inputs, output, saturation=1.0):
         """A target or result as the discriminator takes it: ab, or the RGB that they make."""
+        if saturation != 1.0:
+            output = saturation * tf.cast(output, tf.float32)
         if self.paints_ab and self.discriminator.input_shape[1][-1] == 3:
             return 2.0 * self.picture(inputs, output) - 1.0
         return output

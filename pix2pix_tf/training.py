@@ -228,6 +228,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
         l1_weight=config.l1_weight,
         adversarial_weight=config.adversarial_weight,
         discriminator_weight=config.discriminator_weight,
+        discriminator_saturation=config.discriminator_saturation,
         jit_compile={"auto": "auto", "on": True, "off": False}[config.jit_compile],
         steps_per_execution=config.steps_per_execution,
     )

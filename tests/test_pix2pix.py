@@ -95,6 +95,22 @@ def test_a_discriminator_of_pictures_is_shown_rgb():
     assert model.generator.trainable_variables[1].numpy()[0] > 0.5
 
 
+def test_saturated_results_are_judged():
+    """The logit is a*: 0.75 of the truth's, and 2 × 0.25 of the result's, which L1 leaves alone."""
+    model = followed(gan_loss="least_squares", discriminator_saturation=2.0)
+    model.discriminator.trainable_variables[0].assign(np.reshape([0.0, 1.0, 0.0], (1, 1, 3, 1)))
+    logs = logs_of(model, L, AB)
+    assert logs["g_l1"] == pytest.approx(0.5)
+    assert logs["g_adv"] == pytest.approx(0.5**2)
+    assert logs["d_loss"] == pytest.approx((0.25**2 + 0.5**2) / 2)
+
+
+@pytest.mark.parametrize("saturation", [0, -1.0, float("nan")])
+def test_a_saturation_that_cannot_be(saturation):
+    with pytest.raises(ValueError, match="discriminator_saturation must be above 0"):
+        followed(discriminator_saturation=saturation)
+
+
 def test_weights_of_the_terms():
     model = followed(
         logit=0.5,
@@ -404,6 +420,8 @@ def test_rgb_pairs_have_no_colour_metrics():
     constant(generator, 0.0, 0.25)
     constant(discriminator, 0.0, 0.0)
     model = Pix2Pix(generator, discriminator)
+    with pytest.raises(ValueError, match="for photographs; the generator makes 3 channels"):
+        model.compile(discriminator_saturation=1.2)
     model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
     pair = np.zeros((2, 16, 16, 3), np.float32), np.full((2, 16, 16, 3), 0.75, np.float32)
     history = model.fit(*pair, validation_data=pair, verbose=0).history
