@@ -72,6 +72,9 @@ class TrainConfig:
 
     gan_loss: str = _setting("vanilla", "adversarial loss", ("vanilla", "least_squares", "hinge"))
     l1_weight: float = _setting(100.0, "weight of L1 in the generator's loss")
+    gradient_weight: float = _setting(
+        0.0, "weight of L1 between the results' and the targets' gradients, against stains"
+    )
     adversarial_weight: float = _setting(1.0, "weight of the adversarial term")
     discriminator_weight: float = _setting(0.5, "weight of real + fake in the discriminator's loss")
     discriminator_saturation: float = _setting(

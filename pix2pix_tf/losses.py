@@ -21,6 +21,21 @@ def l1_losses(target, result):
     return ops.mean(ops.abs(_float32(target) - _float32(result)), axis=(1, 2, 3))
 
 
+def gradient_loss(target, result):
+    """L1 of what the error changes from pixel to pixel, downwards and to the right.
+
+    A stain that the target does not have costs at its edge, a colour that is wrong throughout does
+    not: Li & Snavely (MegaDepth, CVPR 2018), their gradient term at one scale.
+
+    Args:
+        target, result: (batch, height, width, channels) in [-1, 1], of 2 pixels a side or more.
+    """
+    error = _float32(result) - _float32(target)
+    down = ops.mean(ops.abs(error[:, 1:] - error[:, :-1]))
+    right = ops.mean(ops.abs(error[:, :, 1:] - error[:, :, :-1]))
+    return down + right
+
+
 def vanilla_generator_loss(fake_logits):
     """−log σ(fake), the non-saturating loss (Goodfellow et al., 2014, section 3)."""
     return ops.mean(ops.softplus(-_float32(fake_logits)))

@@ -81,6 +81,7 @@ class Pix2Pix(keras.Model):
         adversarial_weight=1.0,
         discriminator_weight=0.5,
         discriminator_saturation=1.0,
+        gradient_weight=0.0,
         **kwargs,
     ):
         """Sets optimizers and losses.
@@ -97,6 +98,8 @@ class Pix2Pix(keras.Model):
             discriminator_saturation: for a generator of ab that will be used with `saturate`, its
                 factor: the discriminator sees the results as vivid as people will. At 1 it tells
                 them by the lack of colour that L1 leaves, and wants more colour anywhere.
+            gradient_weight: weight of `losses.gradient_loss` in the generator's loss, a part of
+                `g_loss` without a log of its own.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` of `keras.Model.compile`.
 
         Raises:
@@ -115,6 +118,7 @@ class Pix2Pix(keras.Model):
             )
         self.generator_loss, self.discriminator_loss = losses.gan_losses(gan_loss)
         self.l1_weight = l1_weight
+        self.gradient_weight = gradient_weight
         self.adversarial_weight = adversarial_weight
         self.discriminator_weight = discriminator_weight
         self.discriminator_saturation = discriminator_saturation
@@ -189,6 +193,8 @@ class Pix2Pix(keras.Model):
                     real_logits, fake_logits
                 )
             g_loss = self.adversarial_weight * g_adv + self.l1_weight * l1
+            if self.gradient_weight:
+                g_loss += self.gradient_weight * losses.gradient_loss(target, result)
             # The optimizers sum the gradients of all replicas.
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled_g_loss = self.generator_optimizer.scale_loss(g_loss / replicas)

@@ -226,6 +226,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
         ),
         gan_loss=config.gan_loss,
         l1_weight=config.l1_weight,
+        gradient_weight=config.gradient_weight,
         adversarial_weight=config.adversarial_weight,
         discriminator_weight=config.discriminator_weight,
         discriminator_saturation=config.discriminator_saturation,

@@ -17,6 +17,19 @@ def test_l1():
     assert float(losses.l1_loss(target, target)) == 0
 
 
+def test_gradients():
+    """A pixel wrong by 1 in a corner of 2 × 2 differs from two neighbours; 2 of 4 differences."""
+    target = np.full((3, 2, 2, 2), 0.25, np.float32)
+    stained = target.copy()
+    stained[:, 0, 1] += 1
+    assert float(losses.gradient_loss(target, stained)) == 0.5 + 0.5
+    assert float(losses.gradient_loss(stained, target)) == 0.5 + 0.5
+    assert float(losses.gradient_loss(target, target - 0.5)) == 0  # wrong throughout
+    assert float(losses.gradient_loss(stained, stained)) == 0  # an edge that the target has
+    wide = np.float32([0.0, 0, 1, 1, 1]).reshape(1, 1, 5, 1) * np.ones((1, 3, 1, 1), np.float32)
+    assert float(losses.gradient_loss(np.zeros_like(wide), wide)) == 0.25  # one step in four
+
+
 @pytest.mark.parametrize(
     ("name", "real", "fake", "generator", "discriminator"),
     [

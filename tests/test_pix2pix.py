@@ -95,6 +95,16 @@ def test_a_discriminator_of_pictures_is_shown_rgb():
     assert model.generator.trainable_variables[1].numpy()[0] > 0.5
 
 
+def test_the_gradient_term():
+    """The target's right column is grey: the flat result differs there from left to right."""
+    model = followed(l1_weight=10.0, adversarial_weight=0.0, gradient_weight=4.0)
+    target = AB.copy()
+    target[:, :, 1] = 0.0
+    logs = logs_of(model, L, target)
+    assert logs["g_l1"] == pytest.approx((0.5 + 0.25) / 2)
+    assert logs["g_loss"] == pytest.approx(10 * logs["g_l1"] + 4 * 0.75)
+
+
 def test_saturated_results_are_judged():
     """The logit is a*: 0.75 of the truth's, and 2 × 0.25 of the result's, which L1 leaves alone."""
     model = followed(gan_loss="least_squares", discriminator_saturation=2.0)
