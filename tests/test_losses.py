@@ -18,16 +18,25 @@ def test_l1():
 
 
 def test_gradients():
-    """A pixel wrong by 1 in a corner of 2 × 2 differs from two neighbours; 2 of 4 differences."""
-    target = np.full((3, 2, 2, 2), 0.25, np.float32)
-    stained = target.copy()
-    stained[:, 0, 1] += 1
-    assert float(losses.gradient_loss(target, stained)) == 0.5 + 0.5
-    assert float(losses.gradient_loss(stained, target)) == 0.5 + 0.5
-    assert float(losses.gradient_loss(target, target - 0.5)) == 0  # wrong throughout
-    assert float(losses.gradient_loss(stained, stained)) == 0  # an edge that the target has
-    wide = np.float32([0.0, 0, 1, 1, 1]).reshape(1, 1, 5, 1) * np.ones((1, 3, 1, 1), np.float32)
-    assert float(losses.gradient_loss(np.zeros_like(wide), wide)) == 0.25  # one step in four
+    grey = np.zeros((3, 16, 16, 2), np.float32)
+    assert float(losses.gradient_loss(grey, grey + 0.5)) == 0  # wrong throughout
+    half = grey.copy()
+    half[:, :, 8:] = 1  # one step to the right, in sixteen pixels, eight, four and two
+    expected = 1 / 15 + 1 / 7 + 1 / 3 + 1
+    assert float(losses.gradient_loss(grey, half)) == pytest.approx(expected)
+    assert float(losses.gradient_loss(half, grey)) == pytest.approx(expected)
+    turned = half.transpose(0, 2, 1, 3)
+    assert float(losses.gradient_loss(grey, turned)) == pytest.approx(expected)
+    assert float(losses.gradient_loss(half, half - 0.5)) == 0  # an edge that the target has
+    chequered = grey + np.indices((16, 16)).sum(axis=0)[..., None] % 2
+    assert float(losses.gradient_loss(grey, chequered)) == 1 + 1  # in the finest scale alone
+
+
+@pytest.mark.parametrize("side", [2, 3, 4, 5, 31])
+def test_gradients_of_small_pictures(side):
+    corner = np.zeros((1, side, side, 1), np.float32)
+    corner[0, 0, 0] = 1
+    assert 0 < float(losses.gradient_loss(np.zeros_like(corner), corner)) < math.inf
 
 
 @pytest.mark.parametrize(
