@@ -5,6 +5,7 @@ The flags of `pix2pix-tf fit` are made from these fields, and `config.json` of a
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
@@ -82,7 +83,9 @@ class TrainConfig:
         "the discriminator sees results with their colours multiplied by this, as the export's "
         "--saturation will",
     )
-    l1_epochs: int = _setting(0, "first epochs with L1 alone, the discriminator resting")
+    l1_epochs: int = _setting(
+        0, "first epochs without the adversarial term, the discriminator resting"
+    )
 
     learning_rate: float = _setting(2e-4, "of Adam")
     discriminator_learning_rate: float | None = _setting(None, "(default: --learning-rate)")
@@ -277,7 +280,14 @@ def make_config(preset=None, config=None, **settings):
             f"is a multiple of 32; received encoder={made.encoder!r} and "
             f"small_size={made.small_size}. Give both, or small_epochs=0."
         )
-    if made.discriminator_encoder is not None and made.image_size % 32:
+    if not 0 <= made.gradient_weight < math.inf:
+        raise ValueError(f"gradient_weight must be 0 or more; received {made.gradient_weight}.")
+    if not 0 < made.discriminator_saturation < math.inf:
+        raise ValueError(
+            "discriminator_saturation must be above 0, such as 1.2; received "
+            f"{made.discriminator_saturation}."
+        )
+    if made.discriminator_encoder is not None and (made.image_size % 32 or made.image_size < 32):
         raise ValueError(
             "image_size must be a multiple of 32 for discriminator_encoder="
             f"{made.discriminator_encoder!r}; received {made.image_size}."

@@ -26,7 +26,8 @@ def gradient_loss(target, result):
 
     A patch of a wrong colour costs at its edge, a colour that is wrong throughout nothing. The
     gradient term of Li & Snavely (MegaDepth, CVPR 2018); coarser scales here are means of 2, 4 and
-    8 pixels a side, down to the last that has two of them.
+    8 pixels a side, as far as there are two of them; rows and columns left over count in the finer
+    scales alone.
 
     Args:
         target, result: (batch, height, width, channels) in [-1, 1], of 2 pixels a side or more.

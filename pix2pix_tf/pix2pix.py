@@ -3,6 +3,8 @@
 Source: Isola et al., CVPR 2017, section 3 (objective) and 3.3 (optimisation).
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -96,24 +98,26 @@ class Pix2Pix(keras.Model):
             discriminator_weight: weight of real + fake in the discriminator's loss; the paper
                 halves it to slow the discriminator down.
             discriminator_saturation: for a generator of ab that will be used with `saturate`, its
-                factor: the discriminator sees the results as vivid as people will. At 1 it tells
-                them by the lack of colour that L1 leaves, and wants more colour anywhere.
+                factor: the discriminator sees ab times this, about as vivid as people will (the
+                same but for strong colours, which `saturate` keeps within bounds).
             gradient_weight: weight of `losses.gradient_loss` in the generator's loss, a part of
                 `g_loss` without a log of its own.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` of `keras.Model.compile`.
 
         Raises:
-            ValueError: for an unknown `gan_loss`, or a `discriminator_saturation` that is not above
-                0, or not 1 for paired pictures.
+            ValueError: for an unknown `gan_loss`, a `gradient_weight` below 0, or a
+                `discriminator_saturation` that is not above 0, or not 1 for paired pictures.
         """
-        if not discriminator_saturation > 0:
+        if not 0 <= gradient_weight < math.inf:
+            raise ValueError(f"gradient_weight must be 0 or more; received {gradient_weight}.")
+        if not 0 < discriminator_saturation < math.inf:
             raise ValueError(
                 "discriminator_saturation must be above 0, such as 1.2; received "
                 f"{discriminator_saturation}."
             )
         if discriminator_saturation != 1 and not self.paints_ab:
             raise ValueError(
-                "discriminator_saturation is for photographs; the generator makes "
+                "discriminator_saturation is for generators of ab; this one makes "
                 f"{self.generator.output_shape[-1]} channels. Use 1."
             )
         self.generator_loss, self.discriminator_loss = losses.gan_losses(gan_loss)
@@ -146,7 +150,7 @@ class Pix2Pix(keras.Model):
 
     @property
     def adversarial(self):
-        """False while the generator learns from L1 alone; the discriminator then rests."""
+        """False while the generator learns from the target alone; the discriminator then rests."""
         return self._adversarial
 
     @adversarial.setter

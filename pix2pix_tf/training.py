@@ -78,6 +78,10 @@ def train(config, dry_run=False):
         raise ValueError("--data and --val-data must both be photographs or both be pairs.")
     if config.ageing and train_source.channels == (3, 3):
         raise ValueError("--ageing is for photographs; --data holds pairs. Use --no-ageing.")
+    if config.discriminator_saturation != 1 and train_source.channels == (3, 3):
+        raise ValueError(
+            "--discriminator-saturation is for photographs; --data holds pairs. Leave it out."
+        )
     with strategy.scope():
         model = build_model(config, steps_per_epoch, train_source.channels)
     known = {"epoch", *(f"val_{metric.name}" for metric in model.test_metrics)}

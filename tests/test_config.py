@@ -89,6 +89,9 @@ def test_paths_become_words(tmp_path):
         ({"encoder": "resnet"}, "encoder must be one of mobilenet_v2, none; received 'resnet'"),
         ({"precision": "double"}, "precision must be one of float32, bfloat16, float16"),
         ({"best_metric": "d_loss"}, "best_metric must be one of val_g_l1"),
+        ({"gradient_weight": -5.0}, "gradient_weight must be 0 or more; received -5.0"),
+        ({"gradient_weight": float("nan")}, "gradient_weight must be 0 or more; received nan"),
+        ({"discriminator_saturation": 0.0}, "discriminator_saturation must be above 0"),
         (
             {"image_size": 48, "discriminator_encoder": "mobilenet_v2"},
             "image_size must be a multiple of 32 for discriminator_encoder='mobilenet_v2'; "

@@ -141,11 +141,13 @@ def test_a_metric_of_colour_is_refused(pairs, tmp_path, capsys):
     assert "best_metric must be one of epoch, val_g_l1, val_psnr, val_ssim for pairs" in said
 
 
-def test_pairs_do_not_age(pairs, tmp_path, capsys):
+def test_what_is_for_photographs_is_refused(pairs, tmp_path, capsys):
     run_dir = tmp_path / "run"
     arguments = ["fit", "--data", f"pairs:{pairs}", "--preset", "demo", "--run-dir", str(run_dir)]
     assert main([*arguments, "--ageing"]) == 1
     assert "--data holds pairs. Use --no-ageing." in capsys.readouterr().err
+    assert main([*arguments, "--discriminator-saturation", "1.2"]) == 1
+    assert "--data holds pairs. Leave it out." in capsys.readouterr().err
     assert not run_dir.exists()  # so that the command with --no-ageing finds its place free
     with pytest.raises(ValueError, match="ageing is for photographs; the source holds pairs"):
         photo_dataset(f"pairs:{pairs}", image_size=SIDE, ageing=True)

@@ -115,10 +115,16 @@ def test_saturated_results_are_judged():
     assert logs["d_loss"] == pytest.approx((0.25**2 + 0.5**2) / 2)
 
 
-@pytest.mark.parametrize("saturation", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("saturation", [0, -1.0, math.nan, math.inf])
 def test_a_saturation_that_cannot_be(saturation):
     with pytest.raises(ValueError, match="discriminator_saturation must be above 0"):
         followed(discriminator_saturation=saturation)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_a_gradient_weight_that_cannot_be(weight):
+    with pytest.raises(ValueError, match="gradient_weight must be 0 or more"):
+        followed(gradient_weight=weight)
 
 
 def test_weights_of_the_terms():
@@ -430,7 +436,7 @@ def test_rgb_pairs_have_no_colour_metrics():
     constant(generator, 0.0, 0.25)
     constant(discriminator, 0.0, 0.0)
     model = Pix2Pix(generator, discriminator)
-    with pytest.raises(ValueError, match="for photographs; the generator makes 3 channels"):
+    with pytest.raises(ValueError, match="for generators of ab; this one makes 3 channels"):
         model.compile(discriminator_saturation=1.2)
     model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
     pair = np.zeros((2, 16, 16, 3), np.float32), np.full((2, 16, 16, 3), 0.75, np.float32)

@@ -421,11 +421,23 @@ def test_presets_build_what_they_say(preset):
     assert float(model.generator_optimizer.learning_rate) == pytest.approx(config.learning_rate)
 
 
+def test_weights_of_the_losses_reach_the_model(tiny):
+    weights = {
+        "l1_weight": 30.0,
+        "gradient_weight": 20.0,
+        "adversarial_weight": 0.3,
+        "discriminator_weight": 0.7,
+        "discriminator_saturation": 1.2,
+    }
+    model = build_model(tiny("run", depth=2, **weights), 4)
+    assert {name: getattr(model, name) for name in weights} == weights
+
+
 @pytest.mark.parametrize(
     ("channels", "precision"), [((1, 2), "float16"), ((1, 2), "bfloat16"), ((3, 3), "float32")]
 )
 def test_a_discriminator_on_an_encoders_features(tiny, channels, precision, tmp_path):
-    """Photographs and pairs: the heads' biases move from zero, the features stay; so do states."""
+    """Photographs and pairs: the heads' biases move, the features stay; a state keeps both."""
     features = {"discriminator_encoder": "mobilenet_v2", "encoder_weights": "none"}
     model = build_model(tiny("run", precision=precision, depth=2, **features), 2, channels)
 
