@@ -433,9 +433,7 @@ def test_weights_of_the_losses_reach_the_model(tiny):
     assert {name: getattr(model, name) for name in weights} == weights
 
 
-@pytest.mark.parametrize(
-    ("channels", "precision"), [((1, 2), "float16"), ((1, 2), "bfloat16"), ((3, 3), "float32")]
-)
+@pytest.mark.parametrize(("channels", "precision"), [((1, 2), "float16"), ((3, 3), "bfloat16")])
 def test_a_discriminator_on_an_encoders_features(tiny, channels, precision, tmp_path):
     """Photographs and pairs: the heads' biases move, the features stay; a state keeps both."""
     features = {"discriminator_encoder": "mobilenet_v2", "encoder_weights": "none"}
