@@ -6,6 +6,7 @@ The flags of `pix2pix-tf fit` are made from these fields, and `config.json` of a
 import dataclasses
 import json
 import math
+import typing
 from pathlib import Path
 
 STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
@@ -220,6 +221,13 @@ PRESETS = {
 }
 
 
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    type(None): "null",
+}
 _AT_LEAST_ONE = (
     "batch_size",
     "epochs",
@@ -263,12 +271,13 @@ def make_config(preset=None, config=None, **settings):
             values[name] = value = None
         if choices and value is not None and value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
-    for name in _AT_LEAST_ONE:
-        if values.get(name) is not None and values[name] < 1:
-            raise ValueError(f"{name} must be 1 or more; received {values[name]}.")
     for name in ("data", "val_data", "init", "run_dir"):
         if values.get(name) is not None:
             values[name] = str(values[name])
+    _check_kinds(values)
+    for name in _AT_LEAST_ONE:
+        if values.get(name) is not None and values[name] < 1:
+            raise ValueError(f"{name} must be 1 or more; received {values[name]}.")
     made = TrainConfig(**values)
     if made.crop is not None and not 0 < made.crop <= 1:
         raise ValueError(f"crop must lie above 0 and up to 1, such as 0.5; received {made.crop}.")
@@ -293,6 +302,19 @@ def make_config(preset=None, config=None, **settings):
             f"{made.discriminator_encoder!r}; received {made.image_size}."
         )
     return made
+
+
+def _check_kinds(values):
+    """Recipes are written by hand: a number between quotes, or null for one, is no number."""
+    for name, kind in typing.get_type_hints(TrainConfig).items():
+        if name in values:
+            value = values[name]
+            kinds = typing.get_args(kind) or (kind,)
+            # A whole number will do for any number, but true and false are none.
+            taken = (*kinds, int) if float in kinds else kinds
+            if not isinstance(value, taken) or (isinstance(value, bool) and bool not in kinds):
+                expected = " or ".join(_KINDS[kind] for kind in kinds)
+                raise ValueError(f"{name} must be {expected}; received {value!r}.")
 
 
 def _read_recipe(config):

@@ -104,6 +104,28 @@ def test_errors_name_what_is_known(settings, message):
         make_config(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": "4"}, "batch_size must be a whole number; received '4'"),
+        ({"batch_size": 4.0}, "batch_size must be a whole number; received 4.0"),
+        ({"l1_weight": "100"}, "l1_weight must be a number; received '100'"),
+        ({"l1_weight": True}, "l1_weight must be a number; received True"),
+        ({"gradient_weight": None}, "gradient_weight must be a number; received None"),
+        ({"crop": "0.5"}, "crop must be a number or null; received '0.5'"),
+        ({"ageing": 1}, "ageing must be true or false; received 1"),
+        ({"norm": None}, "norm must be a text; received None"),
+    ],
+)
+def test_values_of_another_kind(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_config(**settings)
+
+
+def test_a_whole_number_is_a_number():
+    assert make_config(l1_weight=10, crop=1).l1_weight == 10
+
+
 def test_every_setting_has_help():
     for field in dataclasses.fields(TrainConfig):
         assert field.metadata["help"], field.name
