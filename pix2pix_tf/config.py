@@ -250,8 +250,8 @@ def make_config(preset=None, config=None, **settings):
         **settings: fields of `TrainConfig`, which override both.
 
     Raises:
-        ValueError: for an unknown preset or setting, a value outside the setting's choices, or a
-            file that cannot be read.
+        ValueError: for an unknown preset or setting, a value of another kind or outside the
+            setting's choices, or a file that cannot be read.
     """
     if config is not None:
         settings = {**_read_recipe(config), **settings}
