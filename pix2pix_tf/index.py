@@ -30,7 +30,7 @@ from pix2pix_tf.photographs import (
 )
 
 GREY_CHROMA = 2.0  # mean C* below which a photograph counts as grey
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2  # 2: kinds of TIFF, BMP and GIF are decoded otherwise
 _UNREAD = "unread"  # marks errors that may pass, such as missing permission: never cached
 _named = set()
 
@@ -201,10 +201,10 @@ def _decoder_for(image, name, data):
         "WEBP": image.mode == "RGB" and getattr(image, "n_frames", 1) == 1,
         # It takes palette indices of a BMP for grey, and its padding byte for alpha.
         "BMP": image.mode == "RGB" and bool(image.tile) and "BGR" in _rawmodes(image),
-        "GIF": not transparent,
-        "TIFF": False,
+        # It passes over the canvas around a first frame that does not fill it.
+        "GIF": not transparent and bool(image.tile) and image.tile[0][1] == (0, 0, *image.size),
     }
-    return "graph" if right[name] else "python"
+    return "graph" if right.get(name) else "python"
 
 
 def _rawmodes(image):

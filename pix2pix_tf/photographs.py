@@ -14,28 +14,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix_tf import bmp, jpeg2000, kinds, png, tiff
+from pix2pix_tf.xmp import xmp_orientation
+
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "TIFF": (".tif", ".tiff"),
-}
+SUFFIXES = {name: format.suffixes for name, format in kinds.FORMATS.items()}
 FORMAT_OF_SUFFIX = {suffix: name for name, names in SUFFIXES.items() for suffix in names}
-_MAGIC = {
-    "JPEG": b"\xff\xd8\xff",
-    "PNG": b"\x89PNG",
-    "WEBP": b"RIFF",
-    "BMP": b"BM",
-    "GIF": b"GIF8",
-    "TIFF": (b"II*\0", b"MM\0*"),
-}
-_SAME_AS_JPEG = "MPO"  # what many phones write: a JPEG with further pictures behind it
+_WRITTEN = [name for name, format in kinds.FORMATS.items() if not format.result]
+# What many phones write, a JPEG with further pictures behind it; and a BMP without a file header.
+_SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
 
 ORIENTATION_TAG = 0x0112
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284  # tags of TIFF
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
 JPEG_QUALITY = 95
 TEMPORARY = (".pix2pix-tf-", ".tmp")  # how names of unfinished files begin and end
 
@@ -59,6 +49,7 @@ class Photograph:
         exif: raw EXIF with the orientation set to upright and no thumbnail, or None.
         icc_profile: the embedded RGB profile, or None.
         dpi: (x, y) or None.
+        notices: sentences on what of the file is not in the pixels, such as further pages.
     """
 
     pixels: np.ndarray
@@ -67,6 +58,7 @@ class Photograph:
     exif: bytes | None = None
     icc_profile: bytes | None = None
     dpi: tuple | None = None
+    notices: tuple = ()
 
     def over_white(self):
         """Pixels with transparency laid over white: (height, width, 1 or 3), dtype as `pixels`."""
@@ -94,10 +86,48 @@ def open_image(data, described_as="file"):
     Raises:
         PhotographError: if the bytes are no picture of a supported format, or too large a one.
     """
+    opened = _open(data, described_as)
+    return opened.image, opened.format
+
+
+@dataclasses.dataclass
+class _Opened:
+    """A file whose header was read.
+
+    Attributes:
+        image: of Pillow; that of a `page` which Pillow cannot read has the metadata alone.
+        format: a key of `SUFFIXES`.
+        data: the bytes to decode, which have the picture that is meant as their first.
+        page: `tiff.Page` of a TIFF, else None.
+    """
+
+    image: Image.Image
+    format: str
+    data: bytes
+    page: tiff.Page | None = None
+
+
+def _open(data, described_as="file"):
     if not data:
         raise PhotographError(f"{described_as} is empty (0 bytes)")
+    label, page, profile = kinds.label_of(data), None, None
+    if kinds.is_heic(data):
+        _read_heic()
     try:
-        image = Image.open(io.BytesIO(data))
+        if label == "TIFF":
+            page = tiff.page_of(data)
+            data = page.data
+        if label == "PNG":
+            _check_png(data)
+            data, profile = png.without_texts(data)
+        if label == "BMP":
+            data = bmp.readable(data)
+        needs_stand_in = page is not None and page.reader == "samples"
+        image = Image.open(io.BytesIO(page.metadata() if needs_stand_in else data))
+    except PhotographError:
+        raise
+    except kinds.UnsupportedError as error:
+        raise PhotographError(str(error)) from None
     except Image.DecompressionBombError:
         raise PhotographError(
             f"too large: more than {2 * Image.MAX_IMAGE_PIXELS // 1_000_000} megapixels by its "
@@ -105,23 +135,42 @@ def open_image(data, described_as="file"):
         ) from None
     except Exception:
         # Pillow's plug-ins raise whatever their parsers raise (struct.error, SyntaxError, …).
-        for name, start in _MAGIC.items():
-            if data.startswith(start):
-                raise PhotographError(
-                    f"truncated or damaged {name}: its header cannot be read"
-                ) from None
-        raise PhotographError(
-            "not a picture that can be read; expected JPEG, PNG, WebP, BMP, GIF or TIFF, "
-            f"received {_describe(data)}"
-        ) from None
-    name = "JPEG" if image.format == _SAME_AS_JPEG else image.format
-    if name == "PNG":
-        _check_png(data)
+        problem = kinds.jpeg_problem(data) if label == "JPEG" else ""
+        problem = problem or (bmp.problem(data) if label == "BMP" else "")
+        if problem:
+            raise PhotographError(problem) from None
+        if label:
+            raise PhotographError(
+                f"truncated or damaged {label}: its header cannot be read"
+            ) from None
+        raise _unknown(data) from None
+    name = _SAME_AS.get(image.format, image.format)
     if name not in SUFFIXES:
+        if any(kinds.known(data)):
+            raise _unknown(data)
+        raise PhotographError(f"format {image.format} is not supported; expected {kinds.EXPECTED}")
+    if profile:
+        image.info["icc_profile"] = profile
+    return _Opened(image, name, data, page)
+
+
+def _unknown(data):
+    what, remedy = kinds.described(data)
+    remedy = f"; {remedy}" if remedy else ""
+    return PhotographError(
+        f"not a picture that can be read; expected {kinds.EXPECTED}, received {what}{remedy}"
+    )
+
+
+def _read_heic():
+    """Lets Pillow read HEIC, if the add-on that can is installed."""
+    if not kinds.HEIC_IS_READ:
         raise PhotographError(
-            f"format {image.format} is not supported; expected JPEG, PNG, WebP, BMP, GIF or TIFF"
+            f"HEIC is read with an extra alone: {kinds.INSTALL_HEIC}, or convert it to JPEG"
         )
-    return image, name
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 
 def _check_png(data):
@@ -136,11 +185,14 @@ def _check_png(data):
 
 
 def orientation_of(image):
-    """EXIF orientation 1…8 that is still to be applied to what Pillow or TensorFlow decodes."""
+    """Orientation 1…8 that is still to be applied to what Pillow or TensorFlow decodes: EXIF's, or
+    that of XMP where EXIF tells none."""
     if image.format == "TIFF":  # Pillow turns TIFFs upright itself
         return 1
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        orientation = image.getexif().get(ORIENTATION_TAG)
+        if orientation is None:
+            orientation = xmp_orientation(image.info.get("xmp"))
     except Exception:  # a damaged EXIF block does not make the picture unreadable
         return 1
     return orientation if orientation in range(1, 9) else 1
@@ -152,8 +204,9 @@ def bits_of(image):
         return 16
     if image.format == "TIFF":
         return 16 if 16 in image.tag_v2.get(_BITS_PER_SAMPLE, (8,)) else 8
+    if image.format != "PNG":  # a BMP of "BGR;16" has that many bits in a pixel
+        return 8
     rawmode = image.tile[0].args if image.tile else ""
-    rawmode = rawmode[0] if isinstance(rawmode, tuple) and rawmode else rawmode
     return 16 if ";16" in str(rawmode) else 8
 
 
@@ -184,32 +237,59 @@ def read_bytes(path):
 
 def decode_photograph(data):
     """`read_photograph` of encoded bytes."""
-    image, name = open_image(data)
+    opened = _open(data)
+    image, name, data = opened.image, opened.format, opened.data
     bits = bits_of(image)
     # Metadata is gathered first: Pillow drops the EXIF of a TIFF that it has turned upright.
     orientation = orientation_of(image)
     kept = {"format": name, "exif": _clean_exif(image), "icc_profile": _rgb_profile(image)}
     kept["dpi"] = _dpi(image)
+    kept["notices"] = _notices(opened)
     try:
-        if bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
-            if image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2:
-                raise PhotographError(  # OpenCV would read noise
-                    "16-bit TIFF that stores its colours plane by plane is not supported; convert "
-                    "it to interleaved (contiguous) colours"
-                )
+        if opened.page is not None and opened.page.reader == "samples":
+            orientation = opened.page.orientation()
+            pixels, alpha = opened.page.samples()
+        elif opened.page is not None and opened.page.reader == "opencv":
+            opened.page.check_whole()
+            if bits == 16:
+                image.load()  # says what is wrong with a damaged file; OpenCV would not
+            pixels, alpha = _decode_with_opencv(data)
+        elif name == "PNG" and bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
             image.load()  # says what is wrong with a damaged file; OpenCV would not
-            pixels, alpha = _decode_16_bit_colour(data)
+            pixels, alpha = _decode_with_opencv(png.still(data))
+        elif name == "JPEG2000" and jpeg2000.is_deep(data) and image.mode not in ("L", "I;16"):
+            image.load()
+            pixels, alpha = jpeg2000.decode_deep(data, image)
         else:
             pixels, alpha = _decode_whole_jpeg(data, image), None
             if pixels is None:
                 pixels, alpha = _decode_with_pillow(image)
     except PhotographError:
         raise
+    except kinds.UnsupportedError as error:
+        raise PhotographError(str(error)) from None
     except Exception as error:
-        raise PhotographError(f"damaged {name}: {_one_line(error)}") from None
+        label = kinds.FORMATS[name].label
+        raise PhotographError(f"damaged {label}: {_one_line(error)}") from None
     pixels = _upright(pixels, orientation)
     alpha = None if alpha is None else _upright(alpha, orientation)
     return Photograph(pixels, alpha, **kept)
+
+
+def _notices(opened):
+    """What the file holds besides the picture that is read."""
+    if opened.page is not None:
+        return (opened.page.notice,) if opened.page.notice else ()
+    image = opened.image
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception:  # found out by looking through a file that is damaged further on
+        return ()
+    if count < 2 or image.format == "MPO":
+        return ()
+    if opened.format == kinds.HEIC:
+        return (f"the main picture of {count}",)
+    return (f"animated: the first picture of {count}",)
 
 
 def _decode_whole_jpeg(data, image):
@@ -231,13 +311,11 @@ def _decode_whole_jpeg(data, image):
 
 
 def _decode_with_pillow(image):
-    inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # white is zero
     image.load()
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
             raise PhotographError("32-bit grey is not supported; convert it to 16 bits")
-        grey = 65535 - grey if inverted else grey  # Pillow turns 8 bits alone
         return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
     if image.mode in ("F", "I;16N"):
         raise PhotographError(
@@ -254,12 +332,12 @@ def _decode_with_pillow(image):
     return pixels[..., :-1], None if alpha.min() == 255 else alpha
 
 
-def _decode_16_bit_colour(data):
+def _decode_with_opencv(data):
     import cv2
 
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise PhotographError("damaged or unsupported 16-bit picture; convert it to a 16-bit PNG")
+    if decoded is None or decoded.dtype not in (np.uint8, np.uint16) or decoded.ndim != 3:
+        raise PhotographError("damaged: its pixels cannot be decoded")
     if decoded.shape[-1] == 4:
         return decoded[..., 2::-1], decoded[..., 3:]
     return decoded[..., ::-1], None
@@ -311,9 +389,11 @@ def _dpi(image):
 
 
 def output_suffix(path):
-    """Suffix under which a result is written: the input's own, or .png where that has no colour."""
+    """Suffix under which a result is written: the input's own, or that of a format that can hold
+    colour and be written."""
     suffix = Path(path).suffix
-    return suffix if FORMAT_OF_SUFFIX.get(suffix.lower(), "GIF") != "GIF" else ".png"
+    name = FORMAT_OF_SUFFIX.get(suffix.lower())
+    return ".png" if name is None else kinds.FORMATS[name].result or suffix
 
 
 def write_photograph(path, photograph):
@@ -340,10 +420,10 @@ def encode_photograph(photograph, path):
     """
     suffix = Path(path).suffix
     name = FORMAT_OF_SUFFIX.get(suffix.lower())
-    if name is None or name == "GIF":
+    if name not in _WRITTEN:
+        expected = kinds.listed([SUFFIXES[name][0] for name in _WRITTEN])
         raise PhotographError(
-            f"cannot write {suffix or 'a file without suffix'}; "
-            "expected .jpg, .png, .webp, .bmp or .tif"
+            f"cannot write {suffix or 'a file without suffix'}; expected {expected}"
         )
     try:
         return _encode(photograph, name)
@@ -405,12 +485,13 @@ def _encode(photograph, name):
         "WEBP": {"quality": JPEG_QUALITY},
         "BMP": {},
         "TIFF": {"compression": "tiff_deflate"},
+        "AVIF": {"quality": JPEG_QUALITY, "subsampling": "4:4:4"},
     }[name]
     if photograph.exif and name != "BMP":
         options["exif"] = photograph.exif
     if photograph.icc_profile and name != "BMP":
         options["icc_profile"] = photograph.icc_profile
-    if photograph.dpi and name != "WEBP":
+    if photograph.dpi and name not in ("WEBP", "AVIF"):
         options["dpi"] = photograph.dpi
     buffer = io.BytesIO()
     _pillow_image(pixels, name).save(buffer, name, **options)
@@ -450,9 +531,3 @@ def _encode_16_bit(photograph, name):
 
 def _one_line(error):
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _describe(data):
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in data[:64]):
-        return "text"
-    return f"bytes that begin {data[:4].hex(' ')}"
