@@ -33,6 +33,15 @@ def problem(data):
     return f"BMP that holds {name} is not supported; convert it to PNG" if name else ""
 
 
+def is_plain(data):
+    """Whether this is a BMP of 24 bits a pixel with nothing behind its pixels."""
+    header = _header(data)
+    if header is None or not data.startswith(b"BM") or header[3:] != (24, 0):
+        return False
+    begin, stride = int.from_bytes(data[10:14], "little"), (3 * header[1] + 3) // 4 * 4
+    return len(data) == begin + abs(header[2]) * stride
+
+
 def readable(data):
     """The same picture as Pillow reads it: of its own bytes, as a rule.
 

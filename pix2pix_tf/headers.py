@@ -5,14 +5,19 @@ and size are read from the header first. EXIF orientation, which TensorFlow's de
 read on the way.
 
 Sources: ITU-T T.81 annex B (JPEG), PNG third edition, RFC 9649 (WebP), Microsoft BITMAPINFOHEADER
-(BMP), TIFF 6.0 section 2 and Exif 2.3 (orientation).
+(BMP), TIFF 6.0 section 2 and Exif 2.3 (orientation), Adobe's XMP specification part 3 (where it
+lies in files).
 """
 
+import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf import kinds
+from pix2pix_tf.png import MOST_PACKED, MOST_TEXT, RAW_EXIF, XMP
+
 UNKNOWN, JPEG, PNG, WEBP, BMP = range(5)
-NAMES = ("picture", "JPEG", "PNG", "WebP", "BMP")
-ACCEPTED = "JPEG, PNG, WebP or BMP"
+NAMES = ("picture", *(kinds.FORMATS[name].label for name in ("JPEG", "PNG", "WEBP", "BMP")))
+ACCEPTED = kinds.listed(NAMES[1:])
 MAX_SIDE = 65_500  # pixels; what libjpeg writes
 
 _MOST_SEGMENTS = 1000  # of a file that is looked through for its size and its EXIF
@@ -20,18 +25,10 @@ _MOST_EXIF_ENTRIES = 256
 _MOST_SCANS = 200  # of a progressive JPEG: each, of 40 bytes, costs a pass over the whole picture
 _MOST_TEXTS = 30  # of a PNG: each, of 8 KB, may unpack to 8 MB
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
-_KNOWN_OTHERS = (  # (first byte, bytes there, what is said of them)
-    (0, b"GIF8", "a GIF"),
-    (0, b"II*\0", "a TIFF"),
-    (0, b"MM\0*", "a TIFF"),
-    (4, b"ftypheic", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIC picture"),
-    (4, b"ftypavif", "an AVIF picture"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (0, b"{", "text"),
-    (0, b"<", "text"),
-)
+_ALSO_TEXT = ((0, b"{", kinds.TEXT, ""), (0, b"<", kinds.TEXT, ""))
+_XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_TAG = b"tiff:Orientation"
+_MOST_XMP_VALUE = 16  # bytes behind it within which its digit stands
 
 
 def read_header(data, most_pixels):
@@ -43,8 +40,9 @@ def read_header(data, most_pixels):
 
     Returns:
         dict of scalars: "format" int32 (UNKNOWN, JPEG, PNG, WEBP or BMP), "width", "height" int32
-        (pixels as stored), "orientation" int32 (EXIF, 1…8), "problem" string: empty if the picture
-        is accepted so far, or a sentence that says what came and what is accepted.
+        (pixels as stored), "orientation" int32 (EXIF's, or XMP's where that tells none, 1…8),
+        "end" int64 (bytes that the decoder is to see), "problem" string: empty if the picture is
+        accepted so far, or a sentence that says what came and what is accepted.
     """
     reader = _Reader(data)
     kind = tf.case(
@@ -56,9 +54,10 @@ def read_header(data, most_pixels):
         ],
         default=lambda: tf.constant(UNKNOWN),
     )
-    # Each gives (width, height, first byte of EXIF's TIFF part or -1, problem), int64 and string.
-    readers = [_unknown, _jpeg, _png, _webp, _bmp]
-    width, height, exif, problem = tf.switch_case(kind, [lambda r=r: r(reader) for r in readers])
+    readers = [_unknown, _jpeg, _png, _webp, _bmp]  # each gives what `_answer` does
+    width, height, exif, xmp, end, problem = tf.switch_case(
+        kind, [lambda r=r: r(reader) for r in readers]
+    )
     fine = tf.equal(problem, "")
     large = (width * height > most_pixels) | (tf.maximum(width, height) > MAX_SIDE)
     words = tf.strings.join(
@@ -80,9 +79,8 @@ def read_header(data, most_pixels):
         "format": kind,
         "width": tf.cast(tf.minimum(width, 2**31 - 1), tf.int32),
         "height": tf.cast(tf.minimum(height, 2**31 - 1), tf.int32),
-        "orientation": tf.cond(
-            exif >= 0, lambda: _orientation(reader, exif), lambda: tf.constant(1)
-        ),
+        "orientation": _orientation(exif, xmp),
+        "end": tf.where(end < 0, reader.size, end),
         "problem": problem,
     }
 
@@ -91,6 +89,7 @@ class _Reader:
     """Numbers within a string, by position; 0 beyond its end."""
 
     def __init__(self, data):
+        self.data = data
         self.size = tf.cast(tf.strings.length(data), tf.int64)
         self.bytes = tf.concat([tf.io.decode_raw(data, tf.uint8), [0]], 0)
 
@@ -113,24 +112,72 @@ class _Reader:
 
     def count(self, text, start=0):
         """How often these bytes stand anywhere from a position on."""
+        return tf.math.count_nonzero(self._found(text, start))
+
+    def contains(self, text, begin, end):
+        """Whether these bytes, a lower case text, stand between two positions, in any case."""
+        some = self.bytes[begin:end]
+        some = tf.where((some >= ord("A")) & (some <= ord("Z")), some + 32, some)
+        last = tf.maximum(tf.size(some) - len(text) + 1, 0)
+        found = [some[i : last + i] == byte for i, byte in enumerate(text)]
+        return tf.reduce_any(tf.reduce_all(found, 0))
+
+    def places(self, text):
+        """Where these bytes stand, int64 (count,)."""
+        return tf.where(self._found(text, 0))[:, 0]
+
+    def _found(self, text, start):
         last = tf.maximum(self.size - len(text) + 1, start)
         found = [self.bytes[start + i : last + i] == byte for i, byte in enumerate(text)]
-        return tf.math.count_nonzero(tf.reduce_all(found, 0))
+        return tf.reduce_all(found, 0)
+
+    def cut(self, begin, end):
+        """The bytes from one position to another, a string; none if the first is negative."""
+        begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
+        end = tf.where(begin < 0, begin, tf.minimum(end, self.size))
+        size = tf.maximum(end - begin, 0)
+        return tf.strings.substr(self.data, tf.where(size > 0, begin, 0), size)
 
 
-def _answer(width, height, exif=-1, problem=""):
+def _answer(width, height, exif="", xmp="", end=-1, problem=""):
+    """What a reader of a format found.
+
+    Args:
+        width, height: in pixels.
+        exif: EXIF from its TIFF header on, a string; empty if there is none.
+        xmp: a packet of XMP, likewise.
+        end: bytes that the decoder is to see; -1 for all.
+        problem: why the picture is refused, or an empty string.
+    """
     return (
         tf.cast(width, tf.int64),
         tf.cast(height, tf.int64),
-        tf.cast(exif, tf.int64),
+        tf.convert_to_tensor(exif),
+        tf.convert_to_tensor(xmp),
+        tf.cast(end, tf.int64),
         tf.convert_to_tensor(problem),
     )
 
 
 def _unknown(reader):
-    what = tf.strings.join([tf.strings.as_string(reader.size), " bytes of something else"])
-    for position, text, name in _KNOWN_OTHERS:
-        what = tf.where(reader.equals(position, text), name, what)
+    signatures = (*kinds.SIGNATURES, *_ALSO_TEXT)
+    longest = max(len(start) for _, start, _, _ in signatures)
+    places = np.array([range(first, first + longest) for first, *_ in signatures])
+    expected = np.array([list(start.ljust(longest, b"\0")) for _, start, _, _ in signatures])
+    unimportant = np.array(
+        [[i >= len(start) for i in range(longest)] for _, start, *_ in signatures]
+    )
+    fitting = tf.reduce_all((reader.at(places) == expected) | unimportant, -1)
+    what = tf.gather([name for *_, name, _ in signatures], tf.argmax(fitting))
+    of_any_codec = [start[4:] in kinds.HEIF_BRANDS for _, start, _, _ in signatures]
+    is_avif = reader.contains(b"avif", 16, 64) & tf.gather(of_any_codec, tf.argmax(fitting))
+    what = tf.where(is_avif, "an AVIF picture", what)
+    sized = tf.strings.join([tf.strings.as_string(reader.size), " bytes of something else"])
+    what = tf.where(tf.reduce_any(fitting), what, sized)
+    for text, name, _ in reversed(kinds.TEXTS):
+        is_named = ~tf.reduce_any(fitting[: len(kinds.SIGNATURES)])
+        is_named &= reader.contains(text, 0, kinds.TEXT_LOOKED_THROUGH)
+        what = tf.where(is_named, name, what)
     what = tf.where(reader.size == 0, "no bytes", what)
     problem = tf.strings.join(
         [f"not a picture that is accepted: expected {ACCEPTED}; received ", what]
@@ -141,10 +188,11 @@ def _unknown(reader):
 def _jpeg(reader):
     """Follows the segments, each of which tells its length, to the frame header."""
 
-    def segment(position, frame, exif):
+    def segment(position, frame, exif, xmp):
         marker = reader.at(position + 1)
         length = reader.number(position + 2, 2)
         is_exif = (marker == 0xE1) & reader.equals(position + 4, b"Exif\0\0")
+        is_xmp = (marker == 0xE1) & reader.equals(position + 4, _XMP_IN_JPEG)
         # SOF0 … SOF15, less DHT, JPG and DAC, which stand between them.
         is_frame = (marker >= 0xC0) & (marker <= 0xCF)
         is_frame &= (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
@@ -158,12 +206,18 @@ def _jpeg(reader):
         return (
             tf.where(is_lost, reader.size, following),
             tf.where(is_frame & ~is_lost, position, frame),
-            tf.where(is_exif & (exif < 0), position + 10, exif),
+            tf.where(is_exif & (exif < 0), position, exif),
+            tf.where(is_xmp & (xmp < 0), position, xmp),
         )
 
-    _, frame, exif = _look_through(
-        reader, 2, segment, lambda position, frame, exif: frame < 0, results=2
+    _, frame, exif, xmp = _look_through(
+        reader, 2, segment, lambda position, frame, exif, xmp: frame < 0, results=3
     )
+
+    def contents(segment, header):
+        end = segment + 2 + reader.number(segment + 2, 2)
+        return reader.cut(tf.where(segment < 0, segment, segment + 4 + header), end)
+
     # Within compressed data no 0xFF is followed by the mark of a scan.
     is_progressive = (frame >= 0) & (reader.at(frame + 1) % 4 == 2)
     scans = tf.cond(
@@ -174,39 +228,113 @@ def _jpeg(reader):
     problem = tf.where(
         scans > _MOST_SCANS, f"JPEG of too many scans: expected at most {_MOST_SCANS}", ""
     )
+    # Arithmetically coded ones (0xC9, 0xCA) are left to the decoder.
+    process = reader.at(frame + 1)
+    is_known = (process <= 0xC2) | (process == 0xC9) | (process == 0xCA)
+    is_known &= reader.at(frame + 4) == 8
+    unusual = (
+        "JPEG that is lossless, hierarchical or not of 8 bits a channel: expected a baseline or "
+        "progressive one"
+    )
+    problem = tf.where(is_known, problem, unusual)
     problem = tf.where(frame < 0, "damaged JPEG: no frame header, which tells its size", problem)
     height, width = (reader.number(frame + offset, 2) for offset in (5, 7))
-    return _answer(width, height, exif, problem)
+    exif, xmp = contents(exif, len(b"Exif\0\0")), contents(xmp, len(_XMP_IN_JPEG))
+    return _answer(width, height, exif, xmp, problem=problem)
 
 
 def _png(reader):
-    def chunk(position, exif):
-        is_exif = reader.equals(position + 4, b"eXIf")
-        return (
-            position + 12 + reader.number(position, 4),
-            tf.where(is_exif, position + 8, exif),
-        )
-
-    def searching(position, exif):
-        return (exif < 0) & ~reader.equals(position + 4, b"IDAT")
-
     begins = (reader.number(8, 4) == 13) & reader.equals(12, b"IHDR")
-    _, exif = _look_through(reader, 33, chunk, searching, results=1)
-    texts = reader.count(b"zTXt") + reader.count(b"iTXt")
+    # Texts and EXIF may stand behind the pixels, after more chunks than could be followed.
+    places = {kind: reader.places(kind) for kind in (b"tEXt", b"zTXt", b"iTXt", b"eXIf")}
+    texts = tf.size(places[b"zTXt"]) + tf.size(places[b"iTXt"])
     problem = tf.where(
         texts > _MOST_TEXTS, f"PNG of too many texts: expected at most {_MOST_TEXTS}", ""
     )
     problem = tf.where(begins, problem, "damaged PNG: its first chunk is not the header")
-    return _answer(reader.number(16, 4), reader.number(20, 4), exif, problem)
+
+    def contents(kind, *starts):
+        """Of the first chunk of a kind that begins with one of these, of one length."""
+        some = places[kind][:_MOST_SEGMENTS]
+        at = tf.expand_dims(some + 4, -1) + tf.range(len(starts[0]), dtype=tf.int64)
+        there = reader.at(at)
+        fits = tf.reduce_any([tf.reduce_all(there == list(start), -1) for start in starts], 0)
+        first = tf.concat([tf.boolean_mask(some, fits), [-1]], 0)[0]
+        end = first + 4 + reader.number(first - 4, 4)
+        return reader.cut(tf.where(first < 0, first, first + 4), end)
+
+    exif = contents(b"eXIf", b"II*\0", b"MM\0*")
+    raw = [keyword + b"\0" for keyword in RAW_EXIF]
+    plain, packed = contents(b"tEXt", *raw), contents(b"zTXt", *raw)
+    xmp = _behind(contents(b"iTXt", XMP + b"\0"), len(XMP) + 1)
+
+    def raw_exif():
+        unpacked = _inflated(_behind(packed, len(raw[0]) + 1))
+        return _unhexed(tf.where(tf.equal(plain, ""), unpacked, _behind(plain, len(raw[0]))))
+
+    has_raw = tf.equal(exif, "") & tf.not_equal(tf.strings.join([plain, packed]), "")
+    exif = tf.cond(has_raw, raw_exif, lambda: exif)
+    xmp = tf.cond(tf.equal(xmp, ""), lambda: xmp, lambda: _international_text(xmp))
+    return _answer(reader.number(16, 4), reader.number(20, 4), exif, xmp, problem=problem)
+
+
+def _behind(text, count):
+    """A text, or as much of it as is read, without its first bytes."""
+    length = tf.strings.length(text)
+    return tf.strings.substr(text, tf.minimum(count, length), MOST_TEXT)
+
+
+def _international_text(content):
+    """The text of an iTXt chunk, of what stands behind its keyword."""
+    is_packed = tf.equal(
+        tf.strings.substr(content, 0, tf.minimum(1, tf.strings.length(content))), "\1"
+    )
+    # Language and translated keyword end with a zero each.
+    text = tf.strings.regex_replace(_behind(content, 2), r"^[^\x00]*\x00[^\x00]*\x00", "", False)
+    return tf.cond(is_packed, lambda: _inflated(text), lambda: text)
+
+
+def _inflated(packed):
+    """Unpacked bytes, or none if they are damaged or too many."""
+
+    def unpack(packed):
+        return tf.io.decode_compressed(packed, "ZLIB")
+
+    # A failing operation would fail the whole request: a data set can pass over it.
+    fine = tf.strings.length(packed) <= MOST_PACKED
+    unpacked = tf.data.Dataset.from_tensors(tf.where(fine, packed, "")).map(unpack)
+    unpacked = unpacked.ignore_errors().reduce("", lambda before, text: text)
+    return tf.where(tf.strings.length(unpacked) <= MOST_TEXT, unpacked, "")
+
+
+def _unhexed(text):
+    """EXIF of a "raw profile": its name, its length and its bytes in hexadecimal, on lines."""
+    digits = tf.strings.regex_replace(text, r"^\s*\S+\s+\d+\s", "", False)
+    digits = tf.strings.regex_replace(digits, r"\s", "")
+    fine = tf.strings.regex_full_match(digits, "(?:[0-9a-fA-F]{2})+")
+    codes = tf.cast(tf.io.decode_raw(tf.where(fine, digits, ""), tf.uint8), tf.int32)
+    values = tf.where(codes <= ord("9"), codes - ord("0"), codes % 32 + 9)
+    values = tf.reshape(values, (-1, 2))
+    letters = tf.gather([bytes([i]) for i in range(256)], values[:, 0] * 16 + values[:, 1])
+    exif = tf.strings.reduce_join(letters)
+    return tf.strings.regex_replace(exif, r"^Exif\x00\x00", "", False)
 
 
 def _webp(reader):
-    def chunk(position, exif):
+    def chunk(position, exif, xmp):
         size = reader.number(position + 4, 4, little=True)
-        is_exif = reader.equals(position, b"EXIF")
+        return (
+            position + 8 + size + size % 2,
+            tf.where(reader.equals(position, b"EXIF"), position, exif),
+            tf.where(reader.equals(position, b"XMP "), position, xmp),
+        )
+
+    def contents(chunk, flag):
+        size = reader.number(chunk + 4, 4, little=True)
+        begin = tf.where((flag == 1) & (chunk >= 0), chunk + 8, -1)
+        text = reader.cut(begin, chunk + 8 + size)
         # Some writers put JPEG's "Exif\0\0" before the TIFF part here too.
-        begin = tf.where(reader.equals(position + 8, b"Exif\0\0"), position + 14, position + 8)
-        return position + 8 + size + size % 2, tf.where(is_exif, begin, exif)
+        return tf.strings.regex_replace(text, r"^Exif\x00\x00", "", False)
 
     def lossy():
         begins = reader.equals(23, b"\x9d\x01\x2a")
@@ -221,11 +349,14 @@ def _webp(reader):
     def extended():
         flags = reader.at(20)
         width, height = (reader.number(at, 3, little=True) + 1 for at in (24, 27))
-        _, exif = _look_through(reader, 30, chunk, lambda position, exif: exif < 0, results=1)
+        _, exif, xmp = _look_through(
+            reader, 30, chunk, lambda position, exif, xmp: (exif < 0) | (xmp < 0), results=2
+        )
+        exif, xmp = contents(exif, flags // 8 % 2), contents(xmp, flags // 4 % 2)
         # TensorFlow's decoder corrupts its memory on animations.
         animated = flags // 2 % 2 == 1
         problem = tf.where(animated, "animated WebP: expected a still picture", "")
-        return _answer(width, height, tf.where(flags // 8 % 2 == 1, exif, -1), problem)
+        return _answer(width, height, exif, xmp, problem=problem)
 
     damaged = "damaged WebP: its header cannot be read"
     return tf.case(
@@ -242,10 +373,29 @@ def _bmp(reader):
     header, bits = reader.number(14, 4, little=True), reader.number(28, 2, little=True)
     width, height = (reader.number(at, 4, little=True) for at in (18, 22))
     height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: rows from the top
-    plain = (header >= 40) & ((bits == 24) | (bits == 32)) & (reader.number(30, 4) == 0)
-    # TensorFlow takes palette indices for grey.
-    problem = "BMP with a palette or compressed: expected 24 or 32 bits a pixel, uncompressed"
-    return _answer(width, height, problem=tf.where(plain, "", problem))
+    compression, begin = reader.number(30, 4, True), reader.number(10, 4, True)
+    masks = tf.stack([reader.number(54 + 4 * i, 4, True) for i in range(4)])
+    has_alpha = (header >= 56) & (masks[3] != 0)
+    common_fields = (bits == 32) & (compression == 3) & ~has_alpha
+    common_fields &= tf.reduce_all(masks[:3] == [0xFF0000, 0xFF00, 0xFF])
+    uncompressed = ((bits == 24) | (bits == 32)) & (compression == 0)
+    expected = ": expected 24 or 32 bits a pixel, uncompressed"
+    kinds_of_it = [  # the last that is true is told
+        (bits < 1, "BMP with a palette or compressed"),
+        ((bits >= 1) & (bits <= 8), "BMP with a palette"),  # indices would be taken for gray
+        ((compression == 1) | (compression == 2), "BMP with a palette and compressed"),
+        (bits == 16, "BMP of 16 bits a pixel"),
+        ((bits == 32) & (compression == 3), "BMP with fields of bits for its channels"),
+        (header < 40, "BMP of the oldest kind or without its header"),
+        (bits < 1, "BMP with a palette or compressed"),
+    ]
+    problem = tf.constant("BMP of a rare kind" + expected)
+    for is_it, name in kinds_of_it:
+        problem = tf.where(is_it, name + expected, problem)
+    problem = tf.where((header >= 40) & (uncompressed | common_fields), "", problem)
+    # The decoder refuses bytes behind the pixels.
+    end = begin + (width * bits + 31) // 32 * 4 * height
+    return _answer(width, height, end=end, problem=problem)
 
 
 def _look_through(reader, start, step, searching, results):
@@ -260,21 +410,41 @@ def _look_through(reader, start, step, searching, results):
     )
 
 
-def _orientation(reader, start):
-    """EXIF orientation from the TIFF part that begins at `start`; 1 where it tells none."""
-    little = reader.equals(start, b"II*\0")
-    well_formed = little | reader.equals(start, b"MM\0*")
+def _orientation(exif, xmp):
+    """Orientation 1…8 of EXIF or, where that tells none, of XMP (strings); 1 if neither does."""
+    told = tf.cond(tf.equal(exif, ""), lambda: tf.constant(0), lambda: _orientation_of_exif(exif))
+    silent = (told == 0) & tf.not_equal(xmp, "")
+    told = tf.cond(silent, lambda: _orientation_of_xmp(xmp), lambda: told)
+    return tf.where((told >= 1) & (told <= 8), told, 1)
+
+
+def _orientation_of_exif(exif):
+    """The number that EXIF gives, 1 if it is damaged; 0 where it tells none."""
+    reader = _Reader(exif)
+    little = reader.equals(0, b"II*\0")
+    well_formed = little | reader.equals(0, b"MM\0*")
 
     def number(position, count):
         return tf.where(
             little, reader.number(position, count, True), reader.number(position, count)
         )
 
-    directory = start + number(start + 4, 4)
+    directory = number(4, 4)
     index = tf.range(_MOST_EXIF_ENTRIES, dtype=tf.int64)
     entries = directory + 2 + 12 * index
     matches = (index < number(directory, 2)) & (number(entries, 2) == _ORIENTATION_TAG)
-    matches &= number(entries + 2, 2) == _SHORT
-    value = number(entries[tf.argmax(matches)] + 8, 2)
-    valid = well_formed & tf.reduce_any(matches) & (value >= 1) & (value <= 8)
-    return tf.cast(tf.where(valid, value, 1), tf.int32)
+    entry = entries[tf.argmax(matches)]
+    value = tf.where(number(entry + 2, 2) == _SHORT, number(entry + 8, 2), 1)
+    value = tf.where(tf.reduce_any(matches), value, 0)
+    return tf.cast(tf.where(well_formed, value, 0), tf.int32)
+
+
+def _orientation_of_xmp(xmp):
+    """The digit that a packet of XMP gives, see `xmp`; 0 where it tells none."""
+    reader = _Reader(tf.strings.substr(xmp, 0, tf.minimum(tf.strings.length(xmp), MOST_TEXT)))
+    found = tf.concat([reader.places(_XMP_TAG), [-1]], 0)[0]
+    begin = found + len(_XMP_TAG)
+    told = reader.cut(tf.where(found < 0, found, begin), begin + _MOST_XMP_VALUE)
+    digit = tf.strings.regex_replace(told, r"^\s*(?:=\s*[\"']|>)\s*([0-9])\C*$", r"\1", False)
+    digit = tf.where(tf.strings.regex_full_match(digit, "[0-9]"), digit, "0")
+    return tf.strings.to_number(digit, tf.int32)

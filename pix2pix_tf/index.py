@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pix2pix_tf import color
+from pix2pix_tf import bmp, color, kinds
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
@@ -189,7 +189,10 @@ def examine(data):
 def _decoder_for(image, name, data):
     """Which decoder gives this image its right colours; each exclusion was seen to be needed."""
     if name == "JPEG":
-        return "jpeg"
+        # Of lossless and arithmetically coded ones TensorFlow knows nothing.
+        process, _ = kinds.jpeg_frame(data)
+        common = (kinds.BASELINE, kinds.EXTENDED, kinds.PROGRESSIVE)
+        return "jpeg" if process in common else "python"
     transparent = "transparency" in image.info
     right = {
         # TensorFlow cuts 16 bits to 8, ignores the one transparent colour of an RGB PNG, and
@@ -199,17 +202,13 @@ def _decoder_for(image, name, data):
         and data.endswith(b"IEND\xaeB`\x82"),
         # It drops a WebP's alpha, and an animated WebP corrupts its memory.
         "WEBP": image.mode == "RGB" and getattr(image, "n_frames", 1) == 1,
-        # It takes palette indices of a BMP for grey, and its padding byte for alpha.
-        "BMP": image.mode == "RGB" and bool(image.tile) and "BGR" in _rawmodes(image),
+        # It takes palette indices of a BMP for grey and a padding byte for alpha, and refuses bytes
+        # behind the pixels.
+        "BMP": bmp.is_plain(data),
         # It passes over the canvas around a first frame that does not fill it.
         "GIF": not transparent and bool(image.tile) and image.tile[0][1] == (0, 0, *image.size),
     }
     return "graph" if right.get(name) else "python"
-
-
-def _rawmodes(image):
-    arguments = image.tile[0].args
-    return arguments if isinstance(arguments, tuple) else (arguments,)
 
 
 def _key(path):

@@ -130,7 +130,9 @@ _STARTS = (
     (b"GIF8", "GIF"),
     *((start, "TIFF") for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 )
-_HEIF_BRANDS = (b"mif1", b"msf1")  # of any codec: the brands behind them tell
+HEIF_BRANDS = (b"mif1", b"msf1")  # of any codec: the brands behind them tell
+BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2  # markers of JPEG's common processes
+_HIERARCHICAL = (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)
 _TEXT_BYTES = b"\t\n\r\f\x1b"
 SVG, WEB_PAGE, TEXT = "an SVG drawing", "text: a web page (HTML)", "text"
 # (lower case, what a text is that begins so or holds it within so many bytes, what to do)
@@ -164,7 +166,7 @@ def known(data):
     """
     for first, start, what, remedy in SIGNATURES:
         if data[first : first + len(start)] == start:
-            if start[4:] in _HEIF_BRANDS and b"avif" in data[16:64]:
+            if start[4:] in HEIF_BRANDS and b"avif" in data[16:64]:
                 what = "an AVIF picture"
             return what, remedy
     head = data[:TEXT_LOOKED_THROUGH].lower()
@@ -182,30 +184,29 @@ def described(data):
     return what or f"bytes that begin {data[:4].hex(' ')}", remedy
 
 
-def jpeg_problem(data):
-    """Why a JPEG of an unusual process cannot be read, or "".
-
-    Decoders of photographs read 8 bits, whether baseline, progressive or lossless.
-    """
+def jpeg_frame(data):
+    """(marker, bits a channel) of a JPEG's frame, which tell its process; (0, 0) without one."""
     at = 2
     while at + 9 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker == 0xF7:
-            return f"JPEG-LS, another format than JPEG, is not supported; {_CONVERT}"
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            bits = data[at + 4]
-            if bits != 8:
-                return (
-                    f"JPEG of {bits} bits a channel is not supported; expected 8. Convert it to a "
-                    "TIFF or PNG of 16 bits"
-                )
-            if marker in (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF):
-                return f"hierarchical JPEG is not supported; {_CONVERT}"
-            return ""
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            return marker, data[at + 4]
         if marker == 0xDA or 0xD0 <= marker <= 0xD9:
-            return ""
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+            break
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0, 0
+
+
+def jpeg_problem(data):
+    """Why a sound JPEG of an unusual process cannot be read, or ""."""
+    marker, bits = jpeg_frame(data)
+    if marker == 0xF7:
+        return f"JPEG-LS, another format than JPEG, is not supported; {_CONVERT}"
+    if marker and bits != 8:
+        return (
+            f"JPEG of {bits} bits a channel is not supported; expected 8. Convert it to a TIFF or "
+            "PNG of 16 bits"
+        )
+    if marker in _HIERARCHICAL:
+        return f"hierarchical JPEG is not supported; {_CONVERT}"
     return ""

@@ -209,7 +209,8 @@ def decode_checked(data, most_pixels):
             return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
         def bmp():
-            return tf.io.decode_bmp(data)[..., :3]  # its fourth byte is no alpha
+            pixels = tf.strings.substr(data, tf.constant(0, tf.int64), header["end"])
+            return tf.io.decode_bmp(pixels)[..., :3]  # its fourth byte is no alpha
 
         decoders = [
             lambda: nothing,
