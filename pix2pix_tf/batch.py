@@ -48,6 +48,7 @@ from pix2pix_tf.finding import UNNAMED, name_inside
 from pix2pix_tf.photographs import PhotographError, cannot_write
 
 FAILED_FILE = "failed.jsonl"
+NOTICES_FILE = "notices.jsonl"
 COUNTERS = ("done", "skipped", "failed", "pixels", "milliseconds")
 _GROUPS = 256  # of photographs that are files: enough to share among workers
 _PROGRESS_SECONDS = 10
@@ -194,15 +195,20 @@ def _build(pipeline, inputs, output, handler, shards, overwrite):
         | "Colorize" >> RunInference(handler)
         | "Write" >> beam.ParDo(_Write(output))
     )
-    failed = (
+    counted = (
         (listed.settled, opened.settled, planned.settled, grouped.settled, written)
         | "All" >> beam.Flatten()
-        | "Count" >> beam.ParDo(_Count())
+        | "Count" >> beam.ParDo(_Count()).with_outputs("noticed", main="failed")
     )
     _ = (
         pipeline
         | "Once" >> beam.Create([output])
-        | "Write failed" >> beam.Map(_write_failed, beam.pvalue.AsList(failed))
+        | "Write reports"
+        >> beam.Map(
+            _write_reports,
+            beam.pvalue.AsList(counted.failed),
+            beam.pvalue.AsList(counted.noticed),
+        )
     )
 
 
@@ -437,7 +443,7 @@ def _write_shard(path, items, outcomes):
 
 
 class _Count(beam.DoFn):
-    """Counts outcomes; the failed ones pass, as (name, path, reason)."""
+    """Counts outcomes; the failed ones pass, as (name, path, reason), and notices likewise."""
 
     def __init__(self):
         self.counters = {name: Metrics.counter(NAMESPACE, name) for name in COUNTERS}
@@ -445,14 +451,22 @@ class _Count(beam.DoFn):
     def process(self, outcome):
         self.counters[outcome.status].inc()
         self.counters["pixels"].inc(outcome.pixels)
+        item = outcome.item
         if outcome.status == "failed":
-            item = outcome.item
             yield item.name, item.path, outcome.reason
+        for notice in outcome.notices:
+            yield beam.pvalue.TaggedOutput("noticed", (item.name, item.path, notice))
 
 
-def _write_failed(output, failed):
+def _write_reports(output, failed, noticed):
+    _write_lines(storage.join(output, FAILED_FILE), failed, "reason")
+    if noticed:  # of earlier runs, whose results are kept, they stay
+        _write_lines(storage.join(output, NOTICES_FILE), noticed, "notice")
+
+
+def _write_lines(path, rows, word):
     lines = [
-        json.dumps({"name": name, "path": path, "reason": reason}, ensure_ascii=False) + "\n"
-        for name, path, reason in sorted(failed)
+        json.dumps({"name": name, "path": path, word: text}, ensure_ascii=False) + "\n"
+        for name, path, text in sorted(rows)
     ]
-    storage.write(storage.join(output, FAILED_FILE), "".join(lines).encode())
+    storage.write(path, "".join(lines).encode())

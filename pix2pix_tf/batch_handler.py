@@ -46,13 +46,15 @@ class Run(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a photograph: "done", "skipped" or "failed", and why it failed."""
+    """What became of a photograph: "done", "skipped" or "failed", and why it failed; of one that
+    was done, what of its file is not in the result."""
 
     item: Item
     status: str
     reason: str = ""
     pixels: int = 0
     data: bytes = b""  # the encoded result, until it is written
+    notices: tuple = ()
 
 
 class ColorizerHandler(ModelHandler):
@@ -208,7 +210,7 @@ def _encode(item, photograph):
     except (PhotographError, MemoryError) as error:
         return Outcome(item, "failed", str(error) or folders.NO_MEMORY)
     height, width = photograph.pixels.shape[:2]
-    return Outcome(item, "done", pixels=width * height, data=data)
+    return Outcome(item, "done", "", width * height, data, photograph.notices)
 
 
 @contextlib.contextmanager

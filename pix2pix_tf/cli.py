@@ -285,7 +285,8 @@ def _process(options, load):
                 rows.append(job.sheet_row)
                 job.sheet_row = None
             if job.status == "done" and not options.quiet:
-                bar.write(f"{job.name} -> {job.output}  {job.size[0]} x {job.size[1]}")
+                noted = "".join(f"  ({notice})" for notice in job.notices)
+                bar.write(f"{job.name} -> {job.output}  {job.size[0]} x {job.size[1]}{noted}")
             elif job.status == "skipped" and not options.quiet:
                 bar.write(f"{job.name} skipped: {job.reason}")
             elif job.status == "failed":

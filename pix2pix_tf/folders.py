@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import io
 import itertools
 import os
 from pathlib import Path
@@ -14,7 +15,9 @@ from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
+    open_image,
     output_suffix,
+    read_bytes,
     read_photograph,
     write_photograph,
 )
@@ -39,6 +42,7 @@ class Job:
         status: "planned", "done", "skipped" (a result is there already) or "failed".
         reason: why it was skipped or failed.
         size: (width, height) of a result.
+        notices: what of the file is not in the result, such as further pages.
         sheet_row: small pictures of a result for the sheet, by the processor's `sheet_row`.
     """
 
@@ -48,6 +52,7 @@ class Job:
     status: str = "planned"
     reason: str = ""
     size: tuple | None = None
+    notices: tuple = ()
     sheet_row: list | None = None
 
 
@@ -143,6 +148,11 @@ def header_pixels(file):
         with Image.open(file) as image:
             return image.width * image.height
     except Exception:
+        pass
+    try:  # kinds that Pillow knows nothing of
+        image, _ = open_image(file.getvalue() if isinstance(file, io.BytesIO) else read_bytes(file))
+        return image.width * image.height
+    except PhotographError:
         return 0
 
 
@@ -174,7 +184,7 @@ def _write(job, before, after, processor, sheet):
     except PhotographError as error:
         job.status, job.reason = "failed", str(error)
         return
-    job.status, job.size = "done", after.pixels.shape[1::-1]
+    job.status, job.size, job.notices = "done", after.pixels.shape[1::-1], before.notices
     if sheet:
         job.sheet_row = processor.sheet_row(_thumbnail(before), _thumbnail(after))
 

@@ -196,11 +196,12 @@ def _jpeg(reader):
         # SOF0 … SOF15, less DHT, JPG and DAC, which stand between them.
         is_frame = (marker >= 0xC0) & (marker <= 0xCF)
         is_frame &= (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
+        is_frame |= marker == 0xF7  # JPEG-LS
         is_fill = marker == 0xFF
         # Whatever libjpeg might read in another way than this loop is refused: a hostile file must
         # not show a small frame here and a huge one there.
         is_segment = (marker >= 0xC0) & (marker <= 0xCF) | (marker >= 0xDB) & (marker <= 0xDD)
-        is_segment |= (marker >= 0xE0) & (marker <= 0xEF) | (marker == 0xFE)
+        is_segment |= (marker >= 0xE0) & (marker <= 0xEF) | (marker == 0xFE) | (marker == 0xF7)
         is_lost = (reader.at(position) != 0xFF) | ~(is_fill | is_segment & (length >= 2))
         following = tf.where(is_fill, position + 1, position + 2 + length)
         return (
@@ -233,8 +234,8 @@ def _jpeg(reader):
     is_known = (process <= 0xC2) | (process == 0xC9) | (process == 0xCA)
     is_known &= reader.at(frame + 4) == 8
     unusual = (
-        "JPEG that is lossless, hierarchical or not of 8 bits a channel: expected a baseline or "
-        "progressive one"
+        "JPEG that is lossless (JPEG-LS too), hierarchical or not of 8 bits a channel: expected a "
+        "baseline or progressive one"
     )
     problem = tf.where(is_known, problem, unusual)
     problem = tf.where(frame < 0, "damaged JPEG: no frame header, which tells its size", problem)
@@ -384,8 +385,8 @@ def _bmp(reader):
         (bits < 1, "BMP with a palette or compressed"),
         ((bits >= 1) & (bits <= 8), "BMP with a palette"),  # indices would be taken for gray
         ((compression == 1) | (compression == 2), "BMP with a palette and compressed"),
+        ((compression == 3) | (compression == 6), "BMP with fields of bits for its channels"),
         (bits == 16, "BMP of 16 bits a pixel"),
-        ((bits == 32) & (compression == 3), "BMP with fields of bits for its channels"),
         (header < 40, "BMP of the oldest kind or without its header"),
         (bits < 1, "BMP with a palette or compressed"),
     ]

@@ -60,11 +60,13 @@ _SHOW = "save the picture in it as JPEG, PNG or TIFF"
 _FRAME = "save a frame of it as JPEG or PNG"
 _AGAIN = "download or copy the photograph itself"
 
+CANON_RAW = "a camera's raw file (Canon CR2)"
+_DIBS = (b"\x28", b"\x6c", b"\x7c")  # sizes of their headers
 # (first byte, bytes there, what it is, what to do); the first that fits is meant. What Pillow reads
 # stands here too, for the readers that cannot.
 SIGNATURES = (
     (0, b"GIF8", "a GIF", _CONVERT),
-    (8, b"CR\x02\0", "a camera's raw file (Canon CR2)", _DEVELOP),
+    (8, b"CR\x02\0", CANON_RAW, _DEVELOP),
     (0, b"II*\0", "a TIFF", _CONVERT),
     (0, b"MM\0*", "a TIFF", _CONVERT),
     (0, b"II+\0", "a TIFF", _CONVERT),
@@ -111,6 +113,7 @@ SIGNATURES = (
     (128, b"DICM", "a DICOM picture", _CONVERT),
     (0, b"SIMPLE  =", "a FITS picture", _CONVERT),
     (0, b"qoif", "a QOI picture", _CONVERT),
+    *((0, size + b"\0\0\0", "a bitmap without its file header (DIB)", _CONVERT) for size in _DIBS),
     (0, b"BPG\xfb", "a BPG picture", _CONVERT),
     (0, b"BA", "an OS/2 array of bitmaps", _CONVERT),
     (0, b"\0\0\1\0", "an icon (ICO)", _CONVERT),

@@ -111,6 +111,8 @@ def _open(data, described_as="file"):
     if not data:
         raise PhotographError(f"{described_as} is empty (0 bytes)")
     label, page, profile = kinds.label_of(data), None, None
+    if kinds.known(data)[0] == kinds.CANON_RAW:  # Pillow would show the preview in it
+        raise _unknown(data)
     if kinds.is_heic(data):
         _read_heic()
     try:
