@@ -115,6 +115,9 @@ def _open(data, described_as="file"):
         raise _unknown(data)
     if kinds.is_heic(data):
         _read_heic()
+    problem = {"JPEG": kinds.jpeg_problem, "BMP": bmp.problem}.get(label, lambda data: "")(data)
+    if problem:
+        raise PhotographError(problem)
     try:
         if label == "TIFF":
             page = tiff.page_of(data)
@@ -137,10 +140,6 @@ def _open(data, described_as="file"):
         ) from None
     except Exception:
         # Pillow's plug-ins raise whatever their parsers raise (struct.error, SyntaxError, …).
-        problem = kinds.jpeg_problem(data) if label == "JPEG" else ""
-        problem = problem or (bmp.problem(data) if label == "BMP" else "")
-        if problem:
-            raise PhotographError(problem) from None
         if label:
             raise PhotographError(
                 f"truncated or damaged {label}: its header cannot be read"

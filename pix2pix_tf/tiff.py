@@ -31,7 +31,7 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _SIZES |= {16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _MOST_PAGES, _MOST_VALUES = 10_000, 1 << 22
-_MOST_BYTES = 1 << 32  # of unpacked samples; 178 megapixels of 16-bit RGBA have a third of that
+_MOST_BYTES = 1 << 31  # of unpacked samples; 178 megapixels of 16-bit RGBA have two thirds of that
 _BAND_BYTES = 1 << 24  # unpacked at a time, where the strips allow it
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
