@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pix2pix_tf import kinds
 from pix2pix_tf.png import MOST_PACKED, MOST_TEXT, RAW_EXIF, XMP
+from pix2pix_tf.xmp import ORIENTATION_IN_XMP
 
 UNKNOWN, JPEG, PNG, WEBP, BMP = range(5)
 NAMES = ("picture", *(kinds.FORMATS[name].label for name in ("JPEG", "PNG", "WEBP", "BMP")))
@@ -27,8 +28,6 @@ _MOST_TEXTS = 30  # of a PNG: each, of 8 KB, may unpack to 8 MB
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _ALSO_TEXT = ((0, b"{", kinds.TEXT, ""), (0, b"<", kinds.TEXT, ""))
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
-_XMP_TAG = b"tiff:Orientation"
-_MOST_XMP_VALUE = 16  # bytes behind it within which its digit stands
 
 
 def read_header(data, most_pixels):
@@ -115,12 +114,8 @@ class _Reader:
         return tf.math.count_nonzero(self._found(text, start))
 
     def contains(self, text, begin, end):
-        """Whether these bytes, a lower case text, stand between two positions, in any case."""
-        some = self.bytes[begin:end]
-        some = tf.where((some >= ord("A")) & (some <= ord("Z")), some + 32, some)
-        last = tf.maximum(tf.size(some) - len(text) + 1, 0)
-        found = [some[i : last + i] == byte for i, byte in enumerate(text)]
-        return tf.reduce_any(tf.reduce_all(found, 0))
+        """Whether these bytes stand between two positions, in any case."""
+        return tf.strings.regex_full_match(self.cut(begin, end), f"(?i)\\C*{text}\\C*")
 
     def places(self, text):
         """Where these bytes stand, int64 (count,)."""
@@ -170,13 +165,13 @@ def _unknown(reader):
     fitting = tf.reduce_all((reader.at(places) == expected) | unimportant, -1)
     what = tf.gather([name for *_, name, _ in signatures], tf.argmax(fitting))
     of_any_codec = [start[4:] in kinds.HEIF_BRANDS for _, start, _, _ in signatures]
-    is_avif = reader.contains(b"avif", 16, 64) & tf.gather(of_any_codec, tf.argmax(fitting))
+    is_avif = reader.contains("avif", 16, 64) & tf.gather(of_any_codec, tf.argmax(fitting))
     what = tf.where(is_avif, "an AVIF picture", what)
     sized = tf.strings.join([tf.strings.as_string(reader.size), " bytes of something else"])
     what = tf.where(tf.reduce_any(fitting), what, sized)
     for text, name, _ in reversed(kinds.TEXTS):
         is_named = ~tf.reduce_any(fitting[: len(kinds.SIGNATURES)])
-        is_named &= reader.contains(text, 0, kinds.TEXT_LOOKED_THROUGH)
+        is_named &= reader.contains(text.decode(), 0, kinds.TEXT_LOOKED_THROUGH)
         what = tf.where(is_named, name, what)
     what = tf.where(reader.size == 0, "no bytes", what)
     problem = tf.strings.join(
@@ -442,10 +437,7 @@ def _orientation_of_exif(exif):
 
 def _orientation_of_xmp(xmp):
     """The digit that a packet of XMP gives, see `xmp`; 0 where it tells none."""
-    reader = _Reader(tf.strings.substr(xmp, 0, tf.minimum(tf.strings.length(xmp), MOST_TEXT)))
-    found = tf.concat([reader.places(_XMP_TAG), [-1]], 0)[0]
-    begin = found + len(_XMP_TAG)
-    told = reader.cut(tf.where(found < 0, found, begin), begin + _MOST_XMP_VALUE)
-    digit = tf.strings.regex_replace(told, r"^\s*(?:=\s*[\"']|>)\s*([0-9])\C*$", r"\1", False)
+    xmp = tf.strings.substr(xmp, 0, tf.minimum(tf.strings.length(xmp), MOST_TEXT))
+    digit = tf.strings.regex_replace(xmp, rf"^\C*?{ORIENTATION_IN_XMP}\C*$", r"\1", False)
     digit = tf.where(tf.strings.regex_full_match(digit, "[0-9]"), digit, "0")
     return tf.strings.to_number(digit, tf.int32)

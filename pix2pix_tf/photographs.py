@@ -247,6 +247,8 @@ def decode_photograph(data):
     kept["dpi"] = _dpi(image)
     kept["notices"] = _notices(opened)
     try:
+        if opened.page is not None:
+            opened.page.check_strips()
         if opened.page is not None and opened.page.reader == "samples":
             orientation = opened.page.orientation()
             pixels, alpha = opened.page.samples()

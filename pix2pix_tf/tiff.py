@@ -103,6 +103,21 @@ class Page:
         orientation = self.directory.number(ORIENTATION, 1)
         return orientation if orientation in range(1, 9) else 1
 
+    def check_strips(self):
+        """Raises ValueError if strips or tiles are missing, which Pillow would leave black."""
+        d = self.directory
+        if 513 in d.entries:  # JPEG of the old style may be one piece
+            return
+        width, height = d.number(WIDTH), d.number(HEIGHT)
+        if _TILES in d.entries:
+            across, rows = max(1, d.number(_TILE_WIDTH)), max(1, d.number(_TILE_HEIGHT))
+            needed, there = -(-width // across) * -(-height // rows), d.numbers(_TILES)
+        else:
+            needed = -(-height // (d.number(_STRIP_ROWS, height) or height or 1))
+            there = d.numbers(_STRIPS)
+        if len(there) < needed * (d.channels if d.number(PLANAR, 1) == 2 else 1):
+            raise ValueError(_CUT)
+
     def check_whole(self):
         """Raises ValueError if the file ends before the pixels do."""
         d = self.directory

@@ -2,8 +2,10 @@
 
 import re
 
-# As an attribute or an element, see Adobe's XMP specification part 1, section 7.
-_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([0-9])")
+# As an attribute or an element, see Adobe's XMP specification part 1, section 7. RE2, which
+# TensorFlow has, reads the pattern as Python does.
+ORIENTATION_IN_XMP = r"""tiff:Orientation\s*(?:=\s*["']|>)\s*([0-9])"""
+_ORIENTATION = re.compile(ORIENTATION_IN_XMP.encode())
 
 
 def xmp_orientation(packet):

@@ -2,13 +2,15 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from test_kinds import orientation_carriers, png_chunk, raw_profile, with_chunk
 
-from pix2pix_tf import headers
+from pix2pix_tf import headers, kinds
 
 ORIENTATION = 0x0112
 
@@ -78,6 +80,27 @@ def test_an_orientation_that_is_none_means_upright(read, orientation):
     assert read(encoded("JPEG", orientation=orientation))[2] == 1
 
 
+def test_orientation_outside_of_exif(read, drawing):
+    """XMP, and EXIF in a text of a PNG: as `colorize` reads it."""
+    for name, data in orientation_carriers(drawing):
+        assert read(data)[2:] == (6, ""), name
+
+
+def test_exif_is_believed_before_xmp_and_neither_must_be_sound(read):
+    packet = b"<x:xmpmeta><tiff:Orientation>6</tiff:Orientation>"
+    for kind in ("JPEG", "WEBP"):
+        assert read(encoded(kind, xmp=packet))[2] == 6
+        assert read(encoded(kind, orientation=8, xmp=packet))[2] == 8
+        for damaged in (packet.replace(b">6<", b">9<"), packet[:29], b"tiff:Orientation"):
+            assert read(encoded(kind, xmp=damaged))[2:] == (1, "")
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    raw = zlib.compress(raw_profile(exif.tobytes()))
+    for text, orientation in ((raw, 6), (raw[:-9], 1), (b"junk", 1), (zlib.compress(b"junk"), 1)):
+        chunk = png_chunk(b"zTXt", b"Raw profile type exif\0\0" + text)
+        assert read(with_chunk(encoded("PNG"), chunk))[2:] == (orientation, "")
+
+
 def test_exif_of_the_other_byte_order_and_damaged_exif(read):
     entry = struct.pack(">HHIHH", ORIENTATION, 3, 1, 6, 0)
     tiff = b"MM\0*" + struct.pack(">I", 8) + struct.pack(">H", 1) + entry + bytes(4)
@@ -113,10 +136,31 @@ def test_bmp_from_the_top(read):
         (encoded("BMP", mode="P"), "BMP with a palette"),
         (b"BM", "BMP with a palette or compressed"),
         (b"RIFF\0\0\0\0WEBPVP9 ", "damaged WebP"),
+        (b"\0\0\0\x1cftypmif1" + bytes(4) + b"mif1avif", "received an AVIF picture"),
+        (b"\0\0\0\x1cftypmif1" + bytes(4) + b"mif1heic", "received a HEIC picture"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "received a JPEG 2000 picture"),
+        (b'<?xml version="1.0"?> <SVG>', "received an SVG drawing"),
+        (b"\0\0\0\x14ftypqt  ", "received a video (MP4 or QuickTime)"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "received a camera's raw file (Canon CR2)"),
+        (encoded("BMP")[14:], "received a bitmap without its file header (DIB)"),
+        (encoded("BMP").replace(b"\x18\0" + bytes(4), b"\x10\0" + bytes(4)), "BMP of 16 bits"),
+        (
+            encoded("BMP").replace(b"\x18\0" + bytes(4), b"\x20\0\6\0\0\0"),
+            "BMP with fields of bits",
+        ),
+        (encoded("JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"), "not of 8 bits"),
+        (encoded("JPEG").replace(b"\xff\xc0", b"\xff\xc3"), "JPEG that is lossless"),
+        (encoded("JPEG").replace(b"\xff\xc0", b"\xff\xf7"), "JPEG that is lossless (JPEG-LS"),
     ],
 )
 def test_what_is_refused(read, data, words):
     assert words in read(data)[3]
+
+
+def test_every_name_is_that_of_the_table(read):
+    """Whatever `colorize` calls by its name is called so here."""
+    for first, start, name, _ in kinds.SIGNATURES:
+        assert read(bytes(first) + start)[3].endswith(f"; received {name}")
 
 
 def test_an_animation_is_refused(read):

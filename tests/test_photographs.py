@@ -204,8 +204,7 @@ def test_16_bit_tiff_of_scanners(tmp_path):
     assert apart(read_photograph(tmp_path / "a.tif").pixels[..., 0], grey) == 0
     planes = rgb.transpose(2, 0, 1)
     tifffile.imwrite(tmp_path / "b.tif", planes, photometric="rgb", planarconfig="separate")
-    with pytest.raises(PhotographError, match="plane by plane"):
-        read_photograph(tmp_path / "b.tif")
+    assert apart(read_photograph(tmp_path / "b.tif").pixels, rgb) == 0
 
 
 def test_16_bits_are_rounded_to_8_for_training():
@@ -319,12 +318,6 @@ def test_not_photographs(data, message):
 def test_pictures_up_to_the_limit_are_opened():
     assert open_image(claim_of_size(12_000, 5_000))[0].size == (12_000, 5_000)  # 60 megapixels
     assert open_image(claim_of_size(17_000, 10_000))[0].size == (17_000, 10_000)  # 170 of 178
-
-
-def test_float_tiff_says_what_to_do():
-    image = Image.fromarray(np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
-    with pytest.raises(PhotographError, match="convert the file to 8 or 16 bits"):
-        decode_photograph(encoded(image, "TIFF"))
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,15 @@ def test_decoding_is_that_of_colorize(kind, options):
     assert np.abs(image.numpy().astype(int) - decode_photograph(data).pixels).max() <= 1
 
 
+def test_bmp_with_bytes_behind_its_pixels():
+    pixels = photograph(5, 7)  # rows of 21 bytes and 3 of padding
+    for more in (b"\0", b"more than a row of other bytes"):
+        data = tf.constant(encoded(pixels, "BMP") + more)
+        image, problem = serving.decode_checked(data, 10_000)
+        assert problem.numpy() == b""
+        assert np.array_equal(image.numpy(), pixels)
+
+
 def test_bmp_of_32_bits_has_no_alpha():
     buffer = io.BytesIO()
     pixels = photograph(6, 5, 4)

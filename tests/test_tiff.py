@@ -305,6 +305,14 @@ def test_cut_files_are_damaged(compression):
         decode_photograph(whole[: len(whole) // 2])
 
 
+def test_missing_strips_are_not_black_rows(drawing):
+    data = bytearray(written(drawing, photometric="rgb", rowsperstrip=32))
+    place = data.index(struct.pack("<HHI", 257, 4, 1)) + 8  # of the height
+    struct.pack_into("<I", data, place, 64)
+    with pytest.raises(PhotographError, match="damaged TIFF: the file ends before its pixels"):
+        decode_photograph(bytes(data))
+
+
 def test_a_small_file_that_claims_very_much_costs_nothing():
     tags = {256: [13_000], 257: [13_000], 258: [64] * 4, 259: [8], 262: [2], 277: [4]}
     tags |= {278: [13_000], 338: [2]}
