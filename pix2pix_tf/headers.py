@@ -370,7 +370,7 @@ def _bmp(reader):
     width, height = (reader.number(at, 4, little=True) for at in (18, 22))
     height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: rows from the top
     compression, begin = reader.number(30, 4, True), reader.number(10, 4, True)
-    masks = tf.stack([reader.number(54 + 4 * i, 4, True) for i in range(4)])
+    masks = reader.number([54, 58, 62, 66], 4, True)
     has_alpha = (header >= 56) & (masks[3] != 0)
     common_fields = (bits == 32) & (compression == 3) & ~has_alpha
     common_fields &= tf.reduce_all(masks[:3] == [0xFF0000, 0xFF00, 0xFF])

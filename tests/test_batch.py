@@ -175,12 +175,17 @@ def test_a_second_run_does_nothing_and_names_the_bad_ones_again(odd_folder, tmp_
 
 def test_counters(tmp_path):
     (tmp_path / "in").mkdir()
-    for i in range(3):
-        Image.new("L", (10, 20 + i)).save(tmp_path / "in" / f"{i}.png")
+    for i in range(3):  # the last one moves
+        more = [Image.new("L", (10, 20 + i), 99)] * (i // 2)
+        path = tmp_path / "in" / f"{i}.png"
+        Image.new("L", (10, 20 + i)).save(path, save_all=True, append_images=more)
     (tmp_path / "in" / "bad.png").write_bytes(b"")
     counts = colorize_batch([tmp_path / "in"], tmp_path / "out")
     assert counts.pop("milliseconds") > 0
     assert counts == {"done": 3, "skipped": 0, "failed": 1, "pixels": 10 * (20 + 21 + 22)}
+    (line,) = (tmp_path / "out" / "notices.jsonl").read_text().splitlines()
+    notice = {"name": "2.png", "path": str(tmp_path / "in" / "2.png")}
+    assert json.loads(line) == {**notice, "notice": "animated: the first picture of 2"}
 
 
 def test_inputs_of_every_kind_are_named_as_by_colorize(photographs, expected, tmp_path):

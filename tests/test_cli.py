@@ -112,6 +112,15 @@ def test_odd_files_are_colourised_or_named(generator, odd_folder, tmp_path, caps
     assert "Traceback" not in named
 
 
+def test_a_notice_stands_beside_the_name(generator, tmp_path, capsys):
+    frames = [Image.new("RGB", (24, 16), color) for color in ("red", "blue", "lime")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    arguments = ["colorize", str(tmp_path / "a.gif"), "-o", str(tmp_path), "-g", str(generator)]
+    assert main([*arguments, "--no-sheet"]) == 0
+    line = f"a.gif -> {tmp_path / 'a.png'}  24 x 16  (animated: the first picture of 3)"
+    assert line in capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

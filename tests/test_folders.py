@@ -51,6 +51,19 @@ def test_sub_folders_names_and_sizes_are_kept(colorizer, tmp_path):
     assert (result[..., 0] > result[..., 2] + 20).all()  # ab = (22, 22) is warm
 
 
+def test_what_is_not_in_a_result_is_noticed(colorizer, tmp_path):
+    source, frames = tmp_path / "in", [Image.new("RGB", (24, 16), "red")]
+    picture(source / "moving.webp", save_all=True, append_images=[Image.new("L", (24, 16))])
+    picture(source / "pages.tif", save_all=True, append_images=frames * 2)
+    picture(source / "still.jp2", mode="RGB")
+    jobs = {job.name: job for job in run(colorizer, source, tmp_path / "out")}
+    assert jobs["moving.webp"].notices == ("animated: the first picture of 2",)
+    assert jobs["pages.tif"].notices == ("the first of 3 pages",)
+    assert jobs["still.jp2"].notices == ()
+    assert jobs["still.jp2"].output.name == "still.png"
+    assert {job.status for job in jobs.values()} == {"done"}
+
+
 def test_results_that_exist_are_kept_without_overwrite(colorizer, tmp_path):
     source = picture(tmp_path / "in" / "a.png")
     out = tmp_path / "out"
