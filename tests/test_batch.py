@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
-from conftest import ROOT, tiny_generator
+from conftest import PATIENCE, ROOT, tiny_generator, until
 from hostile import Hostile, encoded
 from PIL import Image
 
@@ -120,12 +120,16 @@ def start(source, out, generator, *options):
     )
 
 
+def group_is_alive(number):
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def wait_for_results(process, out, count):
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if sum(len(names) for _, _, names in os.walk(out)) >= count:
-            return
-        time.sleep(0.01)
+    until(lambda: sum(len(names) for _, _, names in os.walk(out)) >= count, process)
 
 
 def test_killed_in_the_middle_and_started_again(thousand, quick, tmp_path, capsys):
@@ -137,7 +141,7 @@ def test_killed_in_the_middle_and_started_again(thousand, quick, tmp_path, capsy
     process = start(source, out, quick, *TWO_PROCESSES)
     wait_for_results(process, out, 300)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     unfinished = [path for path in out.rglob("*") if storage.is_temporary(path.name)]
     first = {name: data for name, data in files(out).items() if out / name not in unfinished}
     assert 290 < len(first) < 970
@@ -441,16 +445,22 @@ def test_a_large_one_does_not_wait_for_ever():
     def take(name, amount, event):
         with pixels.take(amount):
             order.append(name)
-            event.wait(10)
+            event.wait(PATIENCE)
 
     first, others = threading.Event(), threading.Event()
     others.set()
     threads = [threading.Thread(target=take, args=("small", 5, first))]
     threads += [threading.Thread(target=take, args=("large", 50, others))]
     threads += [threading.Thread(target=take, args=("late", 5, others))]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
+    small, large, late = threads
+    small.start()
+    while not order:
+        time.sleep(0.001)
+    large.start()
+    while not pixels._turn.locked():  # it is the next one, and waits for pixels
+        time.sleep(0.001)
+    late.start()
+    late.join(0.05)
     assert order == ["small"]  # the late one would fit, but it is not its turn
     first.set()
     for thread in threads:
@@ -596,12 +606,14 @@ def test_sigterm_leaves_whole_files(processes, thousand, quick, tmp_path):
     process = start(source, tmp_path / "out", quick, *processes)
     wait_for_results(process, tmp_path / "out", 10)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "interrupted; the same command goes on" in errors
     assert "Traceback" not in errors
-    with pytest.raises(ProcessLookupError):  # no worker is left
-        os.killpg(process.pid, 0)
+    deadline = time.monotonic() + PATIENCE
+    while group_is_alive(process.pid):  # the workers end as well
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     results = files(tmp_path / "out")
     assert 9 <= len(results) < 970
     for name, data in results.items():
