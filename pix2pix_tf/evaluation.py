@@ -323,7 +323,9 @@ def write_report(outcome, summary, out_dir, source):
             writer.writerow([photograph, name, *(f"{value:.6g}" for value in values)])
     write_atomically(out_dir / "photographs.csv", rows.getvalue().encode())
 
-    titles = [first, *list(outcome["scores"])[1:], "truth"]
+    _, *names = outcome["scores"]
+    names = ["ours"] if "judged" in outcome and len(names) == 1 else names
+    titles = [first, *names, "truth"]
     sheet = contact_sheet(outcome["pictures"], titles, columns=2)
     write_photograph(out_dir / "sheet.png", Photograph(sheet))
     return out_dir

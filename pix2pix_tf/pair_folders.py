@@ -11,6 +11,7 @@ Names of folders count in any case, with or without "_" or "-" between their par
 
 import dataclasses
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -163,7 +164,9 @@ def _meaning(folder):
 
 
 def _sub_folders(folder):
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    with os.scandir(folder) as entries:  # which knows folders from files without asking for each
+        names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    return [folder / name for name in sorted(names)]
 
 
 def _split_folders(folder):
@@ -221,7 +224,7 @@ def _separate(spec, places):
         )
     sets = {
         split: [PairSet(*(_first(SIDES[couple][i][0], claims[split, (couple, i)]) for i in (0, 1)))]
-        for split, couple in whole
+        for split, couple in sorted(whole, key=str)  # in one order on every machine
     }
     if "train" in sets:
         sets.pop(None, None)

@@ -157,7 +157,7 @@ def match_pairs(part, firsts, seconds):
             "and 1.png, or 1_A.jpg and 1_B.jpg."
         )
     couples = [(firsts[i], seconds[partner[i]]) for i in sorted(partner)]
-    reason = "no picture in {} has this name, or several have"
+    reason = "it has no partner in {}: no picture there has its name, or several have"
     alone = [(f.path, part.targets) for i, f in enumerate(firsts) if i not in partner]
     taken = set(partner.values())
     alone += [(s.path, part.inputs) for i, s in enumerate(seconds) if i not in taken]
@@ -246,13 +246,18 @@ def _check_side_by_side(part, entries):
             f"pictures of the same names in two folders. {_instead(entries)}"
         )
     looked_at = others[:: -(-len(others) // _SEAMS)]
-    if sum(_has_seam(entry.path) for entry in looked_at) * 2 >= len(looked_at):
+    middles = [_middle(entry.path) for entry in looked_at]
+    size = "{} x {} pixels".format(*_upright_size(looked_at[0]))
+    if 2 * middles.count("picture") > len(middles):
+        raise ValueError(
+            f"{looked_at[0].path} ({size}): expected two pictures side by side in each file, A|B; "
+            f"received single ones, which go on across their middle. {_instead(entries)}"
+        )
+    if 2 * middles.count("seam") >= len(middles):
         return []
-    width, height = _upright_size(looked_at[0])
     return [
-        f"the pictures in {part} may be single ones, not A|B: they are not twice as wide as high "
-        f"({looked_at[0].path} has {width} x {height} pixels) and go on across their middle. If "
-        f"so, separate inputs and targets are wanted: {_LAYOUTS}."
+        f"the files in {part} may be single pictures, not A|B: they are not twice as wide as high "
+        f"({looked_at[0].path} has {size}) and nothing parts their halves. {_instead(entries)}"
     ]
 
 
@@ -260,9 +265,7 @@ def _instead(entries):
     """What to do with pictures that are not A|B."""
     twins = _twin_folders(entries)
     if twins:
-        return (
-            f"To take the inputs from one and the targets from the other: pairs:{','.join(twins)}"
-        )
+        return f"To take inputs from one and targets from the other, give pairs:{','.join(twins)}."
     return f"If input and target are separate files, they belong into {_LAYOUTS}."
 
 
@@ -279,13 +282,21 @@ def _twin_folders(entries):
     return sorted(names) if len(first & second) * 2 >= len(first | second) else None
 
 
-def _has_seam(path):
-    """Whether the columns in the middle differ more than those around them."""
+def _middle(path):
+    """What is in the middle of a file: a "seam" between two pictures, one "picture" that goes on,
+    or "plain", which may be either.
+
+    Where two pictures meet, the columns differ more than those around them.
+    """
     rgb = read_photograph(path).rgb8().astype(np.float32)
-    steps = np.abs(np.diff(rgb, axis=1)).mean(axis=(0, 2))
     middle = rgb.shape[1] // 2 - 1
-    around = steps[max(0, middle - 16) : middle + 17]
-    return steps[middle] > 2 * np.median(around) + 2
+    near = rgb[:, max(0, middle - 16) : middle + 18]
+    steps = np.abs(np.diff(near, axis=1)).mean(axis=(0, 2))
+    step, around = steps[middle - max(0, middle - 16)], np.median(steps)
+    if step > 2 * around + 2:
+        return "seam"
+    # Backgrounds may meet without a seam, and noise has none.
+    return "picture" if step <= 1.5 * around and 0.5 <= around <= 25 else "plain"
 
 
 def read_pair(path, target_path=None, direction="AtoB"):

@@ -150,6 +150,8 @@ class PairSource(PhotographSource):
         self.direction = direction
         self.strict = strict
         self.layout = find_pairs(folder)
+        for path, reason in self.layout.left_out[:1] if strict else ():
+            raise PhotographError(f"{path}: {reason} (strict: nothing is left out)")
         report_left_out(self.layout.left_out)
         self._read(self.layout.training())
 
