@@ -500,7 +500,10 @@ def _evaluate(options):
     count, errors = len(outcome["photographs"]), len(outcome["errors"])
     if of_pairs:
         where = ", ".join(outcome["judged"])
-        print(f"{count} pairs of {where}; {errors} unreadable or without a partner")
+        print(
+            f"{count} pairs of {where}, {outcome['direction']}; {errors} unreadable or without a "
+            "partner"
+        )
     else:
         grey = len(outcome["left_out"])
         print(f"{count} photographs, {grey} grey ones left out, {errors} unreadable")

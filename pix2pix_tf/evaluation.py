@@ -290,7 +290,7 @@ def write_report(outcome, summary, out_dir, source):
     report = {"source": str(source), "photographs": len(outcome["photographs"])}
     extra, first = {}, "input"  # of pairs
     if "judged" in outcome:
-        report |= {"judged": outcome["judged"], "protocol": outcome["protocol"]}
+        report |= {key: outcome[key] for key in ("judged", "direction", "protocol")}
     else:
         first = "aged" if outcome["ageing"] else "grey"
         extra = {"truth_colourfulness": outcome["truth_colourfulness"]}

@@ -96,7 +96,7 @@ def export_tflite(generator, out_dir, data=None):
         for name, kind in KINDS.items():
             content = _converted(folder, task, name, kind, photographs)
             _check_file(name, kind, content, task.generator)
-            files[_file_name(task, name)] = _with_metadata(content, task, name)
+            files[_file_name(task, name)] = _with_metadata(content, task, name, info.pairs)
     judged = _judge(task, files, photographs)
     report = {
         "generator": str(generator),
@@ -218,7 +218,7 @@ def _check_file(name, kind, content, model):
         raise ExportError(f"{name}: operations that LiteRT does not have: {foreign}")
 
 
-def _with_metadata(content, task, kind):
+def _with_metadata(content, task, kind, pairs=None):
     """The file with a JSON text in it that tells how to use it."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -238,6 +238,8 @@ def _with_metadata(content, task, kind):
         ),
         "written_by": f"pix2pix_tf {pix2pix_tf.__version__}",
     }
+    if pairs is not None:
+        known["pairs"] = pairs  # see `generators.GeneratorInfo`
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(json.dumps(known).encode(), np.uint8)

@@ -37,7 +37,7 @@ def evaluate_pairs(
 
     Returns:
         dict as that of `evaluation.evaluate`, whose "pictures" are [input, results…, target]; with
-        "judged" (folders) in place of what is about colour.
+        "judged" (folders), "direction" and "protocol" in place of what is about color.
 
     Raises:
         PhotographError: if there are no pairs, or none can be judged.
@@ -82,6 +82,7 @@ def evaluate_pairs(
         },
         "pictures": pictures,
         "judged": [str(part) for part in sets],
+        "direction": direction,
         "protocol": f"{direction}, squeezed to {evaluation.SIDE} x {evaluation.SIDE}, 8-bit RGB, "
         "95 % bootstrap intervals",
     }

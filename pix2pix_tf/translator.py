@@ -159,7 +159,7 @@ def common_direction(translators):
 
 
 def _tflite(path):
-    """(predict, image size) of a `.tflite` file of export."""
+    """(predict, image size, pairs) of a `.tflite` file of export."""
     from pix2pix_tf.litert import open_tflite
 
     interpreter, metadata = open_tflite(path)
@@ -175,4 +175,4 @@ def _tflite(path):
         pictures = (rgb[:, None] + 1.0) * np.float32(127.5)  # the batch of the files is 1
         return np.concatenate([run(rgb=p)["rgb"] for p in pictures]) / np.float32(127.5) - 1.0
 
-    return predict, int(metadata["image_size"])
+    return predict, int(metadata["image_size"]), metadata.get("pairs")

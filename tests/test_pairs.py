@@ -532,7 +532,7 @@ def test_evaluate(run, pairs, tmp_path, capsys):
     other = str(run[0] / "generator.keras")
     assert main([*command, "-g", other, "-o", str(out)]) == 0
     said = capsys.readouterr().out
-    assert f"3 pairs of {pairs / 'val'}; 0 unreadable or without a partner" in said
+    assert f"3 pairs of {pairs / 'val'}, AtoB; 0 unreadable or without a partner" in said
     lines = said.splitlines()
     assert lines[0] == "| generator | PSNR dB | SSIM |"
     assert [line.split(" | ")[0] for line in lines[2:5]] == [
