@@ -250,7 +250,7 @@ def _add_translate(commands):
     parser.set_defaults(run=_translate)
 
 
-def _add_pair_options(parser, verb):
+def _add_pair_options(parser, verb, splits=("train", "val", "test")):
     parser.add_argument(
         "--direction",
         choices=("AtoB", "BtoA"),
@@ -259,7 +259,7 @@ def _add_pair_options(parser, verb):
     )
     parser.add_argument(
         "--split",
-        choices=("train", "val", "test", "all"),
+        choices=splits,
         help=f"of pairs:FOLDER: the folders to {verb} (default: test, else val, else all)",
     )
 
@@ -293,7 +293,7 @@ def _translate(options):
 
 
 def _inputs_of_pairs(options, load):
-    """(folders or lists of inputs, whether they hold A|B) of an INPUT pairs:FOLDER."""
+    """(folders of the inputs, whether their files hold A|B) of an INPUT pairs:FOLDER."""
     from pix2pix_tf.pair_folders import find_pairs
 
     if len(options.inputs) > 1 or options.pairs is not None:
@@ -455,7 +455,7 @@ def _add_evaluate(commands):
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="for results.json, photographs.csv and sheet.png"
     )
-    _add_pair_options(parser, "judge by")
+    _add_pair_options(parser, "judge by", ("train", "val", "test", "all"))
     parser.add_argument(
         "--sheet-photographs",
         type=int,

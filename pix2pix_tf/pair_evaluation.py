@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pix2pix_tf import evaluation, metrics
+from pix2pix_tf.index import report_left_out
 from pix2pix_tf.pair_folders import find_pairs
 from pix2pix_tf.pairs import list_pairs, read_pair
 from pix2pix_tf.photographs import PhotographError
@@ -43,7 +44,9 @@ def evaluate_pairs(
         PhotographError: if there are no pairs, or none can be judged.
         ValueError: if the split is not there.
     """
-    sets = find_pairs(str(pairs).removeprefix("pairs:")).judged(split)
+    layout = find_pairs(str(pairs).removeprefix("pairs:"))
+    report_left_out(layout.left_out)
+    sets = layout.judged(split)
     found, errors = list_pairs(sets)
     names, pictures = [], []
     scores = {name: {metric: [] for metric in METRICS} for name in (INPUT, *translators)}

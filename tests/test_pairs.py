@@ -272,7 +272,10 @@ def test_folders_without_partners_are_named(tmp_path, capsys):
     write_folders(tmp_path / "trainA", tmp_path / "trainB")
     (tmp_path / "testA").mkdir()
     assert open_source(f"pairs:{tmp_path}").count == 3
-    assert f"left out {tmp_path / 'testA'}: this folder" in capsys.readouterr().err
+    named = f"left out {tmp_path / 'testA'}: this folder of pairs has no partner"
+    assert named in capsys.readouterr().err
+    with pytest.raises(PhotographError, match=r"testA: .*\(strict: nothing is left out\)"):
+        open_source(f"pairs:{tmp_path}", strict=True)
     (tmp_path / "trainA" / "0.png").write_text("no picture")  # then 0.png of B is alone
     assert open_source(f"pairs:{tmp_path}").summary().startswith("2 pairs (4 PNG), 2 left out")
     tone(1, size=(40, 50)).save(tmp_path / "trainA" / "1.png")
