@@ -81,7 +81,8 @@ class Colorizer:
         if channels != (1, 2):
             raise ValueError(
                 f"{generator} is not a colourising generator: expected 1 channel in (L) and 2 out "
-                f"(ab), received {channels[0]} and {channels[1]}. Use translate for 3 and 3."
+                f"(ab), received {channels[0]} and {channels[1]}. Use translate for 3 and 3, and "
+                "evaluate --data pairs:FOLDER."
             )
         return cls(model.predict_on_batch, info.image_size, threads)
 

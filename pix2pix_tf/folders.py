@@ -97,7 +97,8 @@ def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
     """Does the planned jobs: reads, processes in batches, writes. No bad file stops the others.
 
     Args:
-        processor: `Colorizer` or `Translator`; may be None if nothing is planned.
+        processor: `Colorizer` or `Translator`; may be None if nothing is planned. Its method
+            `read`, if it has one, reads a file; `read_photograph` does otherwise.
         jobs: from `plan`.
         batch_size: photographs per call of the network.
         sheet: also keep small pictures for `write_sheet`.
@@ -105,11 +106,12 @@ def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
     Yields:
         Every job, in order, once it is settled.
     """
+    read = getattr(processor, "read", read_photograph)
     with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         current = []
         for batch in itertools.chain(batches(jobs, _pixels, batch_size), [[]]):
             upcoming = [
-                (job, pool.submit(read_photograph, job.path) if job.status == "planned" else None)
+                (job, pool.submit(read, job.path) if job.status == "planned" else None)
                 for job in batch
             ]
             # While one batch is processed the next one is read.

@@ -118,13 +118,18 @@ def index_photographs(sources, cache=True, strict=False):
             entries.append(IndexEntry(path=str(item.path), name=str(item.name), **answer))
     if errors and strict:
         raise PhotographError(f"{errors[0][0]}: {errors[0][1]} (strict: nothing is left out)")
+    report_left_out(errors)
+    if not entries:
+        raise PhotographError(f"none of the {len(found)} files found can be read")
+    return PhotographIndex(entries, errors)
+
+
+def report_left_out(errors):
+    """Names files on standard error, (name, reason) each."""
     for error in errors:
         if error not in _named:  # once, however many datasets are made of the same folder
             _named.add(error)
             print(f"left out {error[0]}: {error[1]}", file=sys.stderr)
-    if not entries:
-        raise PhotographError(f"none of the {len(found)} files found can be read")
-    return PhotographIndex(entries, errors)
 
 
 def _examine_all(found):

@@ -166,7 +166,7 @@ def exported(tmp_path_factory):
     return version
 
 
-def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3):
+def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3, pairs=None):
     """File of a plain U-Net of 32 pixels whose weights are random enough to paint something."""
     import keras
 
@@ -179,7 +179,7 @@ def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3):
         variable.assign(np.random.default_rng(1).normal(0, spread, variable.shape))
     path = folder / "generator.keras"
     if dtype is None:
-        save_generator(model, path, 32)
+        save_generator(model, path, 32, pairs=pairs)
     else:
         with_dtype(model, dtype).save(path)  # as a run of our own would not leave it
     return path
