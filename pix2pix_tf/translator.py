@@ -71,6 +71,8 @@ class Translator:
     def _translate(self, images):
         import cv2
 
+        if not images:
+            return []
         squares = np.stack(
             [
                 np.stack(
