@@ -90,8 +90,8 @@ def colorize_batch(
 
     Returns:
         dict of `COUNTERS`: photographs done, skipped and failed, pixels of those done, and
-        milliseconds of all workers together; and of "left_out", {kind: count} of other files in
-        the folders, see `others.OtherFiles`.
+        milliseconds of all workers together; and, if the folders hold other files, of
+        "left_out": {kind: count}, see `others.OtherFiles`.
 
     Raises:
         PhotographError: if there is no input, or one does not exist.
@@ -141,7 +141,8 @@ def colorize_batch(
             )
         raise RuntimeError(re.sub(r"^[\w.]*(Error|Exception): ", "", last)) from error
     counts = {**dict.fromkeys(COUNTERS, 0), **_counted(result, NAMESPACE)}
-    return {**counts, "left_out": _counted(result, _LEFT_OUT)}
+    left_out = _counted(result, _LEFT_OUT)
+    return {**counts, "left_out": left_out} if left_out else counts
 
 
 def _counted(result, namespace):

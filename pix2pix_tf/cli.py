@@ -214,7 +214,7 @@ def _colorize_batch(options):
         f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
         f"in {time.monotonic() - began:.1f} s; {counts['pixels'] / 1e6:.1f} megapixels in "
         f"{counts['milliseconds'] / 1000:.1f} s of the workers"
-        f"{_told(OtherFiles(counts['left_out']))}; results in {options.output}"
+        f"{_told(OtherFiles(counts.get('left_out', {})))}; results in {options.output}"
     )
     if counts["failed"]:
         print(f"failed ones are named in {options.output}/failed.jsonl", file=sys.stderr)

@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import glob
+import itertools
 import os
 from pathlib import Path, PurePosixPath
 
@@ -212,6 +213,7 @@ def _matches(folder, parts, left_out, leave_out):
         return
     part, *rest = parts
     if part == "**":
+        rest = list(itertools.dropwhile(lambda part: part == "**", rest))
         for below, _, _ in folders_below(folder, leave_out):
             yield from _matches(below, rest or ["*"], left_out, leave_out)
     elif not glob.has_magic(part):

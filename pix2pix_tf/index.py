@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pix2pix_tf import color
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.memory import NO_MEMORY, is_want_of_memory
 from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import (
     PhotographError,
@@ -129,7 +130,8 @@ def index_photographs(sources, cache=True, strict=False):
             _named.add(error)
             print(f"left out {error[0]}: {error[1]}", file=sys.stderr)
     if not entries:
-        raise PhotographError(f"none of the {len(found)} files found can be read")
+        besides = f"; {others.summary()}" if others.counts else ""
+        raise PhotographError(f"none of the {len(found)} files found can be read{besides}")
     return PhotographIndex(entries, errors, others.summary())
 
 
@@ -180,6 +182,8 @@ def examine(data):
     except OSError as error:
         return {"error": " ".join(str(error).split())}
     except Exception as error:  # whatever a parser stumbles over belongs to this one file
+        if is_want_of_memory(error):
+            return {"error": NO_MEMORY, _UNREAD: True}
         return {"error": f"damaged: {type(error).__name__} {error}"}
     return {
         "format": name,

@@ -9,7 +9,7 @@ def is_want_of_memory(error):
     """Whether an exception says that memory did not suffice, in the words of any library in use.
 
     NumPy, Pillow and LiteRT raise MemoryError, TensorFlow a ResourceExhaustedError, OpenCV an error
-    with a code of its own.
+    that begins with a number (its attribute `code` is that of the last error of any thread).
     """
     if isinstance(error, MemoryError):
         return True
@@ -17,7 +17,7 @@ def is_want_of_memory(error):
     tensorflow, cv2 = sys.modules.get("tensorflow"), sys.modules.get("cv2")
     if tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError):
         return True
-    return cv2 is not None and isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
+    return cv2 is not None and isinstance(error, cv2.error) and "error: (-4:" in str(error)
 
 
 def in_halves(process, items):

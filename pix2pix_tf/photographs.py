@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix_tf.memory import is_want_of_memory
+
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -203,9 +205,11 @@ def decode_photograph(data):
             pixels, alpha = _decode_whole_jpeg(data, image), None
             if pixels is None:
                 pixels, alpha = _decode_with_pillow(image)
-    except (PhotographError, MemoryError):
+    except PhotographError:
         raise
     except Exception as error:
+        if is_want_of_memory(error):
+            raise MemoryError from None
         raise PhotographError(f"damaged {name}: {_one_line(error)}") from None
     pixels = _upright(pixels, orientation)
     alpha = None if alpha is None else _upright(alpha, orientation)
