@@ -45,6 +45,7 @@ from pix2pix_tf.batch_handler import (
 from pix2pix_tf.colorizer import choose_backend
 from pix2pix_tf.config import DEFAULT_GENERATOR
 from pix2pix_tf.finding import UNNAMED, name_inside
+from pix2pix_tf.identity import folds_case
 from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import PhotographError, cannot_write
 
@@ -293,7 +294,8 @@ class _Plan(beam.DoFn):
             return
         existing, beside = set(joined["existing"]), set(joined["beside"])
         sources = [names.Source(PurePosixPath(i.name), i.path, i.record) for i in items]
-        for item, named in zip(items, names.distinct(sources, _problems), strict=True):
+        results = names.distinct(sources, _problems, self._folds_case)
+        for item, named in zip(items, results, strict=True):
             if str(named.result) != result_name(item):
                 item = item._replace(result=str(named.result))
             if named.reason:
@@ -304,6 +306,10 @@ class _Plan(beam.DoFn):
                 yield self._group(item), item
             else:
                 yield self._planned(item, existing, beside)
+
+    def _folds_case(self):
+        # Stores tell upper and lower case apart, and so do records in a shard.
+        return not self.shards and not storage.is_remote(self.output) and folds_case(self.output)
 
     def _planned(self, item, existing, beside):
         result = result_name(item)

@@ -135,15 +135,8 @@ class Painter:
             yield from self._process(*zip(*readable, strict=True))
 
     def _process(self, items, photographs):
-        written, results = [], []
-        answers = in_halves(self.colorizer.process, list(photographs))
-        for item, photograph in zip(items, answers, strict=True):
-            if photograph is None:
-                yield Outcome(item, "failed", NO_MEMORY)
-            else:
-                written.append(item)
-                results.append(photograph)
-        yield from self.codecs.map(_encode, written, results)
+        results = in_halves(self.colorizer.process, list(photographs))
+        yield from self.codecs.map(_encode, items, results)
 
 
 class PixelsInFlight:
@@ -207,6 +200,8 @@ def _decode(data):
 
 
 def _encode(item, photograph):
+    if photograph is None:
+        return Outcome(item, "failed", NO_MEMORY)
     try:
         data = encode_photograph(photograph, result_name(item))
     except PhotographError as error:

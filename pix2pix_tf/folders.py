@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
-from pix2pix_tf.identity import identities, identity
+from pix2pix_tf.identity import folds_case, identities, identity
 from pix2pix_tf.memory import NO_MEMORY, in_halves, is_want_of_memory
 from pix2pix_tf.names import Source, distinct
 from pix2pix_tf.photographs import (
@@ -75,7 +76,8 @@ def plan(inputs, out_dir, overwrite=False, others=None):
     """
     out_dir = Path(out_dir)
     found = list(dict.fromkeys(find_photographs(inputs, leave_out=out_dir, others=others)))
-    named = distinct([Source(f.name, str(f.path)) for f in found], _problems)
+    sources = [Source(item.name, str(item.path)) for item in found]
+    named = distinct(sources, _problems, functools.cache(lambda: folds_case(out_dir)))
     jobs, given = [], None
     for item, (result, reason, same_as) in zip(found, named, strict=True):
         job = Job(item.path, str(item.name), out_dir / result)

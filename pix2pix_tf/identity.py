@@ -1,6 +1,8 @@
 """Which paths are one and the same file or folder: through links, hard links and other cases."""
 
 import os
+import uuid
+from pathlib import Path
 
 
 def identity(path):
@@ -25,6 +27,31 @@ def identity(path):
 def identities(paths):
     """The set of the identities of those paths that exist."""
     return {identity(path) for path in paths} - {None}
+
+
+def folds_case(folder):
+    """Whether names in a folder that differ only in upper and lower case are one name, as they are
+    by default on macOS and Windows. A file is made there for a moment to see that.
+
+    Args:
+        folder: path; if there is none, the nearest folder above it is looked at.
+
+    Returns:
+        True also where no file can be made.
+    """
+    folder = Path(folder).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    name = uuid.uuid4().hex.join((".Pix2Pix-TF-", ".tmp"))
+    try:
+        with (folder / name).open("xb"):
+            pass
+        try:
+            return (folder / name.swapcase()).exists()
+        finally:
+            (folder / name).unlink()
+    except OSError:
+        return True
 
 
 def refuse_to_replace(outputs, inputs):

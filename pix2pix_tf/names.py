@@ -3,8 +3,7 @@
 A result is called as its photograph, with another suffix where the format cannot be written
 (`a.gif` → `a.png`). Where two photographs would get one name, the one that is called so keeps it
 and the others get a longer one: `a.gif.png`, or `a~two.png` for a file of that name in the folder
-`two`. Names that differ only in upper and lower case count as one, since many disks cannot hold
-both.
+`two`. Where the disk takes names that differ only in upper and lower case for one, so does this.
 """
 
 import hashlib
@@ -64,7 +63,7 @@ def family(result):
     return stem
 
 
-def distinct(sources, problems):
+def distinct(sources, problems, folds_case=lambda: True):
     """Names the results of sources, no two of them alike.
 
     Args:
@@ -72,6 +71,8 @@ def distinct(sources, problems):
         problems: function from a list of sources to a list of why each is no photograph, or "".
             It is called for those alone that would have one name: what is no photograph gets no
             result and takes no name from another.
+        folds_case: function that tells whether the results' disk takes names that differ only in
+            case for one. It is called if there are such names.
 
     Returns:
         list of `Named`, in the order of the sources. It does not depend on that order.
@@ -91,12 +92,15 @@ def distinct(sources, problems):
                 named[i] = named[i]._replace(reason=reason)
             else:
                 places.setdefault(_place(sources[i]), []).append(i)
-        first = None
+        first, kept = None, set()
         for place, (i, *same) in sorted(places.items(), key=lambda item: _rank(sources, item)):
+            name = str(named[i].result)
+            keeps = name == str(sources[i].name) and name not in kept
             if first is None:
                 first = sources[i]
-            else:
+            elif not keeps or folds_case():
                 named[i] = Named(_free(sources[i], place, first, taken))
+            kept.add(name)
             for j in same:
                 named[j] = Named(named[i].result, same_as=sources[i].path)
     return named

@@ -200,24 +200,40 @@ def test_inputs_of_every_kind_are_named_as_by_colorize(photographs, expected, tm
     assert sizes == [10, 3, 2, 1]
 
 
-def test_two_inputs_of_one_result(photographs, tmp_path):
+def test_photographs_of_one_name_are_named_as_by_colorize(photographs, quick, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(photographs / "cat.jpg", tmp_path / folder)
+    for name in ("dog.gif", "dog.png", "dog.gif.png", "Dog.png", "bad.png", "bad.gif"):
+        Image.open(photographs / "cat.jpg").save(tmp_path / "a" / name)
+    (tmp_path / "a" / "bad.png").write_bytes(b"text")
+    (tmp_path / "a" / "notes.md").write_text("left out")
+    (tmp_path / "b" / "linked").symlink_to(tmp_path / "a")
+    (tmp_path / "c").symlink_to(tmp_path / "b")
     inputs = [tmp_path / "b", tmp_path / "a", tmp_path / "a" / "cat.jpg"]  # the last is the second
-    assert counted(colorize_batch(inputs, tmp_path / "out")) == (1, 0, 1)
-    (reason,) = dead_letters(tmp_path / "out").values()
-    assert reason == (
-        f"its result would be {tmp_path}/out/cat.jpg, as that of {tmp_path}/a/cat.jpg; rename one "
-        "of them or give another output folder"
-    )
+    inputs.append(tmp_path / "c" / "cat.jpg")  # and so is this one, of b
+    expected, reasons = colorize(inputs, tmp_path / "one", quick)
+    assert {"cat.jpg", "cat~b.jpg", "linked/dog.gif.png", "Dog.png", "bad.png"} <= set(expected)
+    assert len(expected) == 13  # six of a, once more below b, and cat.jpg of b
+    for done, skipped in ((13, 1), (0, 14)):
+        counts = colorize_batch(inputs, tmp_path / "two", quick)
+        assert counted(counts) == (done, skipped, 2)
+        assert counts["left_out"] == {".md": 2}
+        assert files(tmp_path / "two") == expected
+        assert dead_letters(tmp_path / "two") == reasons
+    assert counted(colorize_batch(inputs, tmp_path / "shards", quick, shards=2)) == (13, 1, 2)
+    assert all_of(records(tmp_path / "shards")) == expected
 
 
 def test_a_photograph_is_never_replaced_and_results_are_no_inputs(photographs, tmp_path):
     shutil.copy(photographs / "cat.jpg", tmp_path)
     before = (tmp_path / "cat.jpg").read_bytes()
-    assert counted(colorize_batch([tmp_path], tmp_path, overwrite=True)) == (0, 0, 1)
-    assert (tmp_path / "cat.jpg").read_bytes() == before
+    (tmp_path.parent / "alias").unlink(missing_ok=True)
+    (tmp_path.parent / "alias").symlink_to(tmp_path)
+    for out in (tmp_path, tmp_path.parent / "alias"):
+        assert counted(colorize_batch([tmp_path], out, overwrite=True)) == (0, 0, 1)
+        assert "its result would replace it" in dead_letters(tmp_path)["cat.jpg"]
+        assert (tmp_path / "cat.jpg").read_bytes() == before
     for counts in ((1, 0, 0), (0, 1, 0)):
         assert counted(colorize_batch([tmp_path], tmp_path / "below")) == counts
 

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from pix2pix_tf.identity import folds_case
 from pix2pix_tf.names import Source, distinct, family
 
 
@@ -14,7 +15,7 @@ def sources(*paths, names=None):
     return [Source(PurePosixPath(n), f"/in/{p}") for n, p in zip(names, paths, strict=True)]
 
 
-def results(given, problems=()):
+def results(given, problems=(), folds_case=True):
     """{path below /in: name of the result, or why there is none}."""
 
     def why(asked):
@@ -22,7 +23,7 @@ def results(given, problems=()):
 
     return {
         source.path.removeprefix("/in/"): named.reason or str(named.result)
-        for source, named in zip(given, distinct(given, why), strict=True)
+        for source, named in zip(given, distinct(given, why, lambda: folds_case), strict=True)
     }
 
 
@@ -48,6 +49,20 @@ def test_photographs_of_a_folder(paths, expected):
             assert (stem, tail[-4:], len(tail)) == (name.partition("~")[0], ".png", 16 + 4)
         else:
             assert found[path] == name
+
+
+def test_names_that_differ_in_case_are_kept_where_the_disk_can_hold_them(tmp_path):
+    given = sources("A.JPG", "a.jpg", "a.png", "A.gif")
+    assert results(given, folds_case=False) == {
+        "A.JPG": "A.JPG",
+        "a.jpg": "a.jpg",
+        "a.png": "a.png",
+        "A.gif": "A.gif.png",
+    }
+    (tmp_path / "Aa").touch()
+    assert folds_case(tmp_path / "no" / "folder") == (tmp_path / "aA").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["Aa"]
+    assert folds_case("/proc/1/fd")  # no file can be made there: the careful answer
 
 
 def test_photographs_of_different_folders():
@@ -109,15 +124,17 @@ def test_families_can_be_named_apart_and_the_order_is_of_no_matter():
             for path in sorted(paths)
         ]
         bad = {path for path in paths if rng.random() < 0.2}
-        together = results(given, bad)
-        good = [name.casefold() for name in together.values() if name != "no photograph"]
+        folds = rng.random() < 0.5
+        together = results(given, bad, folds)
+        good = [name for name in together.values() if name != "no photograph"]
+        good = [name.casefold() if folds else name for name in good]
         assert len(set(good)) == len(good)
         rng.shuffle(given)
-        assert results(given, bad) == together
+        assert results(given, bad, folds) == together
         families = {}
         for source, named in zip(given, distinct(given, lambda s: [""] * len(s)), strict=True):
             families.setdefault(family(named.result), []).append(source)
         apart = {}
         for some in families.values():
-            apart.update(results(some, bad))
+            apart.update(results(some, bad, folds))
         assert apart == together
