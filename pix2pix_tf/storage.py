@@ -23,7 +23,6 @@ from pix2pix_tf.finding import (
     find_photographs,
     is_photographs_name,
     list_entries,
-    literal_brackets,
     matches,
     name_inside,
     no_photograph,
@@ -181,7 +180,7 @@ def _match_glob(source):
 def _readings(source):
     """The patterns that one may be, as each part with brackets stands for itself or for a set."""
     parts = source.split("/")
-    ways = ((literal_brackets(part), part) if "[" in part else (part,) for part in parts)
+    ways = ((_literal(part), part) if "[" in part else (part,) for part in parts)
     return map("/".join, itertools.product(*ways))
 
 
@@ -190,8 +189,13 @@ def _patterns(source):
     return [source, source.replace("/**/", "/")] if "/**/" in source else [source]
 
 
+def _literal(pattern):
+    """As `finding.literal_brackets`, of which Python warns in the expression that Beam makes."""
+    return pattern.replace("[", "[\\[]")
+
+
 def _below(folder):
-    return literal_brackets(folder.rstrip("/")) + "/**"
+    return _literal(folder.rstrip("/")) + "/**"
 
 
 def _matches(pattern, limit=None):
