@@ -321,7 +321,7 @@ class _Plan(beam.DoFn):
             return _settled(item, "failed", reason)
         # A local result may lie behind a link, where listing does not look.
         behind_link = not self.overwrite and not storage.is_remote(path)
-        if result in existing or (behind_link and storage.is_there(path)):
+        if result in existing or (behind_link and os.path.exists(path)):
             return _settled(item, "skipped")
         return self._group(item), item
 

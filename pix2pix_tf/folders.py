@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
@@ -100,7 +101,10 @@ def plan(inputs, out_dir, overwrite=False, others=None):
 
 def _problems(sources):
     with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(_problem, sources))
+        reasons = tqdm(
+            pool.map(_problem, sources), "Naming", len(sources), delay=2, disable=None, leave=False
+        )
+        return list(reasons)
 
 
 def _problem(source):

@@ -69,8 +69,8 @@ def distinct(sources, problems, folds_case=lambda: True):
     Args:
         sources: list of `Source`, none twice.
         problems: function from a list of sources to a list of why each is no photograph, or "".
-            It is called for those alone that would have one name: what is no photograph gets no
-            result and takes no name from another.
+            It is asked once, about some of those that would have one name: what is no photograph
+            gets no result and takes no name from another.
         folds_case: function that tells whether the results' disk takes names that differ only in
             case for one. It is called if there are such names.
 
@@ -83,26 +83,24 @@ def distinct(sources, problems, folds_case=lambda: True):
     groups = {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
-    for _, numbers in sorted(item for item in groups.items() if len(item[1]) > 1):
-        numbers.sort(key=lambda i: sources[i])
-        reasons = problems([sources[i] for i in numbers])
-        places = {}
-        for i, reason in zip(numbers, reasons, strict=True):
-            if reason:
-                named[i] = named[i]._replace(reason=reason)
-            else:
-                places.setdefault(_place(sources[i]), []).append(i)
+    ranked = [_ranked(sources, groups[key]) for key in sorted(groups) if len(groups[key]) > 1]
+    # The last of each group takes what the others leave: what it is makes no difference to them.
+    asked = [numbers[0] for places in ranked for _, numbers in places[:-1]]
+    reasons = dict(zip(asked, problems([sources[i] for i in asked]) if asked else (), strict=True))
+    for places in ranked:
         first, kept = None, set()
-        for place, (i, *same) in sorted(places.items(), key=lambda item: _rank(sources, item)):
+        for place, (i, *same) in places:
+            named[i] = named[i]._replace(reason=reasons.get(i, ""))
             name = str(named[i].result)
-            keeps = name == str(sources[i].name) and name not in kept
-            if first is None:
-                first = sources[i]
-            elif not keeps or folds_case():
-                named[i] = Named(_free(sources[i], place, first, taken))
-            kept.add(name)
+            if not named[i].reason:
+                keeps = name == str(sources[i].name) and name not in kept
+                if first is None:
+                    first = sources[i]
+                elif not keeps or folds_case():
+                    named[i] = Named(_free(sources[i], place, first, taken))
+                kept.add(name)
             for j in same:
-                named[j] = Named(named[i].result, same_as=sources[i].path)
+                named[j] = named[i]._replace(same_as="" if named[i].reason else sources[i].path)
     return named
 
 
@@ -117,11 +115,18 @@ def _place(source):
     return (path if "://" in path else os.path.realpath(path)), source.record
 
 
-def _rank(sources, item):
-    """What keeps its suffix comes first: its result is called as it is itself."""
-    place, numbers = item
-    name = sources[numbers[0]].name
-    return result_name(name) != name, place
+def _ranked(sources, numbers):
+    """[(place, numbers of the sources that lie there)], those first that go first."""
+    places = {}
+    for i in sorted(numbers, key=lambda i: sources[i]):
+        places.setdefault(_place(sources[i]), []).append(i)
+
+    def rank(item):
+        place, (i, *_) = item
+        # What keeps its suffix comes first: its result is called as it is itself.
+        return result_name(sources[i].name) != sources[i].name, place
+
+    return sorted(places.items(), key=rank)
 
 
 def _free(source, place, first, taken):

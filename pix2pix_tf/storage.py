@@ -69,11 +69,6 @@ def check_there(source):
         )
 
 
-def is_there(path):
-    """Whether a file exists."""
-    return FileSystems.exists(path) if is_remote(path) else os.path.exists(path)
-
-
 def is_same(path, other):
     """Whether two paths lead to the same file, which exists if it is a local one."""
     if is_remote(path) or is_remote(other):
@@ -149,10 +144,11 @@ def _find_remote(source, leave_out, others):
     count = 0
     for path in sorted(set(found)):
         name = path[len(fixed) :].lstrip("/")
-        if leave_out and path.startswith(leave_out):
+        if (leave_out and path.startswith(leave_out)) or "/." in f"/{posixpath.dirname(name)}":
             continue
-        if name.startswith(".") or "/." in name or (is_folder and not is_photographs_name(name)):
-            passed_over.add(name)
+        last = posixpath.basename(name)
+        if last.startswith(".") or (is_folder and not is_photographs_name(last)):
+            passed_over.add(last)
             continue
         count += 1
         yield path, name

@@ -79,11 +79,30 @@ def test_photographs_of_different_folders():
 def test_what_is_no_photograph_takes_no_name():
     given = sources("a.json", "a.gif", "a.png")
     assert results(given, ["a.json", "a.png"])["a.gif"] == "a.png"
-    assert results(given, ["a.json"]) == {
-        "a.json": "no photograph",
-        "a.gif": "a.gif.png",
+    assert results(given, ["a.json", "a.gif"])["a.png"] == "a.png"
+    assert results(given, ["a.gif", "a.png"])["a.json"] == "a.png"
+    names = ["a.png", "a.gif", "a.gif", "a.gif"]
+    given = sources("a.png", "1/a.gif", "2/a.gif", "3/a.gif", names=names)
+    found = results(given, ["1/a.gif"])  # and so it takes no second name either
+    assert found == {
         "a.png": "a.png",
+        "1/a.gif": "no photograph",
+        "2/a.gif": "a.gif.png",
+        "3/a.gif": "a~3.png",
     }
+
+
+def test_one_of_two_is_read(tmp_path):
+    """Two folders of a thousand photographs each have a thousand of them read twice, at most."""
+    asked = []
+
+    def problems(some):
+        asked.append([source.path for source in some])
+        return [""] * len(some)
+
+    names = ["a.png", "b.png"] * 2
+    distinct(sources("1/a.png", "1/b.png", "2/a.png", "2/b.png", names=names), problems)
+    assert asked == [["/in/1/a.png", "/in/1/b.png"]]
 
 
 def test_alone_nothing_is_read():
@@ -126,7 +145,8 @@ def test_families_can_be_named_apart_and_the_order_is_of_no_matter():
         bad = {path for path in paths if rng.random() < 0.2}
         folds = rng.random() < 0.5
         together = results(given, bad, folds)
-        good = [name for name in together.values() if name != "no photograph"]
+        good = [name for path, name in together.items() if path not in bad]
+        assert "no photograph" not in good
         good = [name.casefold() if folds else name for name in good]
         assert len(set(good)) == len(good)
         rng.shuffle(given)
