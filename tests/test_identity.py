@@ -1,5 +1,7 @@
 """One file by two names is never replaced by what is made of it."""
 
+import hashlib
+import json
 import os
 
 import pytest
@@ -41,14 +43,18 @@ def test_prepare_writes_over_nothing_it_reads(names, tmp_path):
     (tmp_path / "out").symlink_to("folder")
     with pytest.raises(ValueError, match="is not empty"):
         prepare(names[0].parent, tmp_path / "out")
-    # Of a run that was begun: a photograph is called as its manifest.
     shards = tmp_path / "shards"
-    shards.mkdir()
-    os.link(names[0], shards / "manifest.json")
-    prepare_again = [names[0], str(shards / "*.json")]
-    with pytest.raises(ValueError, match=r"is not empty"):
-        prepare(prepare_again, shards)
-    assert names[0].read_bytes() == before
+    prepare(names[0].parent, shards)
+    source = shards / "source.json"
+    (shards / "manifest.json").unlink()
+    os.link(names[0], shards / "manifest.json")  # a photograph that is called as a file of ours
+    given = [names[0], shards / "manifest.json"]
+    listing = json.dumps([["a.png", len(before)], ["manifest.json", len(before)]]).encode()
+    begun = {"listing": hashlib.sha256(listing).hexdigest(), "shard_megabytes": 128}
+    source.write_text(json.dumps(begun))
+    with pytest.raises(ValueError, match=r"manifest\.json is an input"):
+        prepare(given, shards)
+    assert names[0].read_bytes() == (shards / "manifest.json").read_bytes() == before
 
 
 def test_prepare_reads_nothing_it_wrote(names, tmp_path):
