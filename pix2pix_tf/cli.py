@@ -194,6 +194,7 @@ def _colorize_batch(options):
             "colorize-batch needs Apache Beam: pip install 'pix2pix-tf[beam]'"
         ) from None
     from pix2pix_tf.batch import colorize_batch
+    from pix2pix_tf.others import OtherFiles
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the workers too
     began = time.monotonic()
@@ -212,7 +213,8 @@ def _colorize_batch(options):
     print(
         f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
         f"in {time.monotonic() - began:.1f} s; {counts['pixels'] / 1e6:.1f} megapixels in "
-        f"{counts['milliseconds'] / 1000:.1f} s of the workers; results in {options.output}"
+        f"{counts['milliseconds'] / 1000:.1f} s of the workers"
+        f"{_told(OtherFiles(counts.get('left_out', {})))}; results in {options.output}"
     )
     if counts["failed"]:
         print(f"failed ones are named in {options.output}/failed.jsonl", file=sys.stderr)
@@ -326,12 +328,15 @@ def _process(options, load):
     from tqdm import tqdm
 
     from pix2pix_tf import folders
+    from pix2pix_tf.others import OtherFiles
 
     began = time.monotonic()
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be 1 or more; received {options.batch_size}.")
     out_dir = Path(options.output)
-    jobs = folders.plan([_input(i) for i in options.inputs], out_dir, options.overwrite)
+    others = OtherFiles()
+    inputs = [_input(i) for i in options.inputs]
+    jobs = folders.plan(inputs, out_dir, options.overwrite, others)
     sheet = options.sheet
     if sheet is None:
         sheet = len(jobs) <= folders.SHEET_INPUTS
@@ -355,13 +360,19 @@ def _process(options, load):
             elif job.status == "failed":
                 bar.write(f"{job.name} FAILED: {job.reason}", file=sys.stderr)
     if rows:
-        print(f"before and after: {folders.write_sheet(rows, processor.sheet_titles, out_dir)}")
+        path = folders.write_sheet(rows, processor.sheet_titles, out_dir, jobs)
+        print(f"before and after: {path}")
     hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
     print(
         f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
-        f"in {time.monotonic() - began:.1f} s; results in {out_dir}{hint}"
+        f"in {time.monotonic() - began:.1f} s{_told(others)}; results in {out_dir}{hint}"
     )
     return _FAILED if counts["failed"] else 0
+
+
+def _told(others):
+    """What else the folders hold, as a part of the line with the counts."""
+    return f"; {others.summary()}" if others.counts else ""
 
 
 def _input(given):
@@ -506,7 +517,8 @@ def _evaluate(options):
         )
     else:
         grey = len(outcome["left_out"])
-        print(f"{count} photographs, {grey} grey ones left out, {errors} unreadable")
+        others = f", {outcome['others']}" if outcome["others"] else ""
+        print(f"{count} photographs, {grey} grey ones left out, {errors} unreadable{others}")
     if options.output:
         print(f"written: {evaluation.write_report(outcome, summary, options.output, options.data)}")
     return _FAILED if outcome["errors"] else 0
@@ -536,6 +548,8 @@ def _judge_photographs(options):
     from pix2pix_tf import evaluation
     from pix2pix_tf.colorizer import Colorizer
 
+    if options.output:
+        evaluation.check_output(options.data, options.output)
     names = options.generator or [DEFAULT_GENERATOR]
     colorizers = {
         name: Colorizer.load(name, "litert" if name.endswith(".tflite") else "tensorflow")
@@ -683,12 +697,20 @@ def _export_tflite(options):
 
 
 def _export_keras(options):
-    from pix2pix_tf.generators import GENERATOR_FILE, load_generator, saturate, save_generator
+    from pix2pix_tf.generators import (
+        GENERATOR_FILE,
+        find_generator,
+        load_generator,
+        saturate,
+        save_generator,
+    )
+    from pix2pix_tf.identity import refuse_to_replace
 
+    path = Path(options.output) / GENERATOR_FILE
+    refuse_to_replace([path], [find_generator(options.generator)])
     model, info = load_generator(options.generator)
     if options.saturation is not None:
         saturate(model, options.saturation)
-    path = Path(options.output) / GENERATOR_FILE
     save_generator(model, path, info.image_size, float16=True, pairs=info.pairs)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, image size {info.image_size}")
     return 0

@@ -132,6 +132,8 @@ class Colorizer:
         Returns:
             Scaled ab (batch, image_size, image_size, 2), float32 in [-1, 1].
         """
+        if not len(images):
+            return np.empty((0, self.image_size, self.image_size, 2), np.float32)
         L = self._each(network_input, images, [self.image_size] * len(images))
         return np.asarray(self.predict_ab(np.stack(L)), np.float32)
 

@@ -25,7 +25,9 @@ import pix2pix_tf
 from pix2pix_tf import augmentation, color, metrics
 from pix2pix_tf.colorizer import Colorizer, merge
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.identity import refuse_to_replace
 from pix2pix_tf.index import GREY_CHROMA
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
@@ -41,6 +43,7 @@ _BATCH = 8
 _MATCHED = 1000  # photographs to match colourfulness by
 _RESAMPLES = 2000  # of the bootstrap
 SHEET_PHOTOGRAPHS = 24
+REPORT_FILES = RESULTS_FILE, ROWS_FILE, SHEET_FILE = "results.json", "photographs.csv", "sheet.png"
 
 METRICS = {
     "psnr": metrics.PSNR(),
@@ -64,8 +67,8 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
     Returns:
         dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),
         "truth_colourfulness" (array over photographs), "scores" ({generator: {metric: array over
-        photographs}}), "pictures" (the first ones: [grey or aged, results…, truth], uint8) and
-        "ageing".
+        photographs}}), "pictures" (the first ones: [grey or aged, results…, truth], uint8),
+        "ageing" and "others" (what else the folders hold, in words).
 
     Raises:
         PhotographError: if the source does not exist or no photograph can be judged.
@@ -73,7 +76,8 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
     names, left_out, errors, pictures = [], [], [], []
     truth_colourfulness = []
     scores = {name: {metric: [] for metric in METRICS} for name in (ALL_GREY, *colorizers)}
-    found = list(enumerate(find_photographs(source)))
+    others = OtherFiles()
+    found = list(enumerate(find_photographs(source, others=others)))
     for batch in batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
         shown, truths = [], []
         for number, item in batch:
@@ -121,6 +125,7 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
         },
         "pictures": pictures,
         "ageing": ageing,
+        "others": others.summary(),
     }
 
 
@@ -284,6 +289,12 @@ def table(outcome, summary):
     return "\n".join(lines)
 
 
+def check_output(source, out_dir):
+    """Raises ValueError if a file of the report would replace a photograph of the source."""
+    found = (item.path for item in find_photographs(source))
+    refuse_to_replace([Path(out_dir) / name for name in REPORT_FILES], found)
+
+
 def write_report(outcome, summary, out_dir, source):
     """Writes results.json, photographs.csv and sheet.png; returns the folder."""
     out_dir = Path(out_dir)
@@ -311,7 +322,7 @@ def write_report(outcome, summary, out_dir, source):
         },
     }
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(out_dir / "results.json", text.encode())
+    write_atomically(out_dir / RESULTS_FILE, text.encode())
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
@@ -321,13 +332,13 @@ def write_report(outcome, summary, out_dir, source):
         for i, photograph in enumerate(outcome["photographs"]):
             values = [column[i] for column in (by_metric | extra).values()]
             writer.writerow([photograph, name, *(f"{value:.6g}" for value in values)])
-    write_atomically(out_dir / "photographs.csv", rows.getvalue().encode())
+    write_atomically(out_dir / ROWS_FILE, rows.getvalue().encode())
 
     _, *names = outcome["scores"]
     names = ["ours"] if "judged" in outcome and len(names) == 1 else names
     titles = [first, *names, "truth"]
     sheet = contact_sheet(outcome["pictures"], titles, columns=2)
-    write_photograph(out_dir / "sheet.png", Photograph(sheet))
+    write_photograph(out_dir / SHEET_FILE, Photograph(sheet))
     return out_dir
 
 

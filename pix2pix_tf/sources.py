@@ -7,6 +7,7 @@ The sources of `streams` are read from front to back.
 """
 
 import copy
+import dataclasses
 import os
 from pathlib import Path
 
@@ -73,7 +74,7 @@ class PhotographSource:
 
     def __init__(self, index, drop_grey=False):
         entries = [e for e in index.entries if not drop_grey or e.chroma >= GREY_CHROMA]
-        self.index = PhotographIndex(entries, index.errors)
+        self.index = dataclasses.replace(index, entries=entries)
         self.dropped = len(index.entries) - len(entries)
 
     @property
@@ -96,7 +97,7 @@ class PhotographSource:
         """The source of some of the photographs."""
         picked = copy.copy(self)
         entries = [self.index.entries[i] for i in numbers]
-        picked.index = PhotographIndex(entries, self.index.errors)
+        picked.index = dataclasses.replace(self.index, entries=entries)
         return picked
 
     def some(self, count):

@@ -122,6 +122,8 @@ class Translator:
         """`translate` of several pictures, of mixed sizes, in one call of the network."""
         import cv2
 
+        if not images:
+            return []
         squares = np.stack(
             [
                 np.stack(

@@ -110,6 +110,20 @@ def test_odd_files_are_colourised_or_named(generator, odd_folder, tmp_path, caps
     assert "Traceback" not in named
 
 
+def test_the_last_line_tells_what_a_folder_holds_besides(photographs, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "cat.jpg").write_bytes((photographs / "cat.jpg").read_bytes())
+    (tmp_path / "in" / "link").symlink_to(photographs)
+    for i in range(12):
+        (tmp_path / "in" / f"{i}{'.Raw-x' if i < 10 else '.dng-x'}").write_bytes(b"")
+    inputs = [str(tmp_path / "in"), str(tmp_path / "cat.jpg")]
+    assert main(["colorize", *inputs, "-o", str(tmp_path / "out"), "-q", "--no-sheet"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("10 done, 0 skipped, 0 failed in ")
+    assert "; 12 other files left out (.raw-x 10, .dng-x 2); results in " in line
+    assert len(list((tmp_path / "out" / "link").iterdir())) == 9
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
