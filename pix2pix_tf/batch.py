@@ -1,7 +1,7 @@
 """`colorize-batch`: photographs by the million through an Apache Beam pipeline.
 
     inputs are listed · results that exist are listed
-        → joined by the result's name: to do, skipped, or failed
+        → joined by the result's name: named, and to do, skipped, or failed
         → runs, of a batch of photographs or of a shard
         → RunInference: read, coloured, encoded → written whole
         → counted; the bad ones are named in failed.jsonl
@@ -30,7 +30,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindows
 
-from pix2pix_tf import batch_runner, folders, storage
+from pix2pix_tf import batch_runner, folders, names, storage
 from pix2pix_tf.batch_handler import (
     NAMESPACE,
     THREADS_OF_A_STORE,
@@ -45,11 +45,14 @@ from pix2pix_tf.batch_handler import (
 from pix2pix_tf.colorizer import choose_backend
 from pix2pix_tf.config import DEFAULT_GENERATOR
 from pix2pix_tf.finding import UNNAMED, name_inside
+from pix2pix_tf.identity import folds_case
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import PhotographError, cannot_write
 
 FAILED_FILE = "failed.jsonl"
 NOTICES_FILE = "notices.jsonl"
 COUNTERS = ("done", "skipped", "failed", "pixels", "milliseconds")
+_LEFT_OUT = f"{NAMESPACE}-left-out"  # counters of other files, by kind
 _GROUPS = 256  # of photographs that are files: enough to share among workers
 _PROGRESS_SECONDS = 10
 _SHARD = re.compile(r"\.tfrecords?(-\d+-of-\d+)?$")
@@ -89,10 +92,11 @@ def colorize_batch(
 
     Returns:
         dict of `COUNTERS`: photographs done, skipped and failed, pixels of those done, and
-        milliseconds of all workers together.
+        milliseconds of all workers together; and, if the folders hold other files, of
+        "left_out": {kind: count}, see `others.OtherFiles`.
 
     Raises:
-        PhotographError: if an input does not exist.
+        PhotographError: if there is no input, or one does not exist.
         FileNotFoundError, ValueError, ImportError: for a generator that cannot be used.
         RuntimeError: if the pipeline fails.
     """
@@ -101,6 +105,9 @@ def colorize_batch(
             raise ValueError(f"{name} must be 1 or more; received {value}.")
     if not megapixels_in_flight > 0:
         raise ValueError(f"megapixels_in_flight must be above 0; received {megapixels_in_flight}.")
+    inputs = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if not inputs:
+        raise PhotographError("no photographs were given: expected at least one path or pattern.")
     # Workers may run in another folder.
     inputs, output = [_absolute(source) for source in inputs], _absolute(output)
     options = PipelineOptions(list(beam_options))
@@ -135,10 +142,16 @@ def colorize_batch(
                 "where this one stopped"
             )
         raise RuntimeError(re.sub(r"^[\w.]*(Error|Exception): ", "", last)) from error
-    counted = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    counts = dict.fromkeys(COUNTERS, 0)
-    for counter in counted:
-        counts[counter.key.metric.name] += counter.result
+    counts = {**dict.fromkeys(COUNTERS, 0), **_counted(result, NAMESPACE)}
+    left_out = _counted(result, _LEFT_OUT)
+    return {**counts, "left_out": left_out} if left_out else counts
+
+
+def _counted(result, namespace):
+    counts = {}
+    for counter in result.metrics().query(MetricsFilter().with_namespace(namespace))["counters"]:
+        name = counter.key.metric.name
+        counts[name] = counts.get(name, 0) + counter.result
     return counts
 
 
@@ -165,7 +178,14 @@ def _build(pipeline, inputs, output, handler, shards, overwrite):
     found = (
         (listed.items, opened.items)
         | "Found" >> beam.Flatten()
-        | "By result" >> beam.Map(lambda item: (result_name(item), item)).with_output_types(_KEYED)
+        | "By result"
+        >> beam.Map(lambda item: (_family(result_name(item)), item)).with_output_types(_KEYED)
+    )
+    # Inputs that lie where results go, which must not replace them.
+    beside = (
+        (listed.items, listed.shards)
+        | "All inputs" >> beam.Flatten()
+        | "Beside results" >> beam.FlatMap(_beside_results, output).with_output_types(_KEYED)
     )
     existing = (
         pipeline
@@ -174,10 +194,10 @@ def _build(pipeline, inputs, output, handler, shards, overwrite):
         >> beam.FlatMap(_list_results, not shards and not overwrite).with_output_types(_KEYED)
     )
     planned = (
-        {"found": found, "existing": existing}
+        {"found": found, "existing": existing, "beside": beside}
         | "Join" >> beam.CoGroupByKey()
         | "Plan"
-        >> beam.ParDo(_Plan(output, shards))
+        >> beam.ParDo(_Plan(output, shards, overwrite))
         .with_output_types(_KEYED)
         .with_outputs("settled", main="items")
     )
@@ -219,7 +239,8 @@ class _ListInputs(beam.DoFn):
         self.output = output
 
     def process(self, source):
-        for path, name in storage.find(source, leave_out=self.output):
+        others = OtherFiles()
+        for path, name in storage.find(source, self.output, others):
             item = Item(path, name, shard=name if _SHARD.search(name) else "")
             try:
                 path.encode()
@@ -228,6 +249,8 @@ class _ListInputs(beam.DoFn):
                 yield _settled(item, "failed", "its name is not UTF-8 text; rename it")
             else:
                 yield beam.pvalue.TaggedOutput("shards", item) if item.shard else item
+        for kind, count in others.counts.items():
+            Metrics.counter(_LEFT_OUT, kind).inc(count)
 
 
 class _OpenShards(beam.DoFn):
@@ -250,30 +273,63 @@ def _name_of_record(name, item, record):
 def _list_results(output, are_kept):
     for name in storage.list_results(output):  # which removes what is unfinished
         if are_kept:
-            yield name, True
+            yield _family(name), name
+
+
+def _beside_results(item, output):
+    name = storage.name_below(item.path, output)
+    if name is not None:
+        yield _family(name), name
+
+
+def _family(name):
+    return names.family(PurePosixPath(name))
 
 
 class _Plan(beam.DoFn):
-    """(result, its inputs and whether it exists) → (group, item), or how the item is settled."""
+    """(family of names, inputs and results of such names) → (group, item), or how the item is
+    settled."""
 
-    def __init__(self, output, shards):
-        self.output, self.shards = output, shards
+    def __init__(self, output, shards, overwrite):
+        self.output, self.shards, self.overwrite = output, shards, overwrite
 
     def process(self, element):
-        result, joined = element
+        _, joined = element
         items = sorted(set(joined["found"]))
         if not items:  # a file that is no result of these inputs
             return
+        existing, beside = set(joined["existing"]), set(joined["beside"])
+        sources = [names.Source(PurePosixPath(i.name), i.path, i.record) for i in items]
+        results = names.distinct(sources, _problems, self._folds_case)
+        for item, named in zip(items, results, strict=True):
+            if str(named.result) != result_name(item):
+                item = item._replace(result=str(named.result))
+            if named.reason:
+                yield _settled(item, "failed", named.reason)
+            elif named.same_as:
+                yield _settled(item, "skipped")
+            elif self.shards:
+                yield self._group(item), item
+            else:
+                yield self._planned(item, existing, beside)
+
+    def _folds_case(self):
+        # Stores tell upper and lower case apart, and so do records in a shard.
+        return not self.shards and not storage.is_remote(self.output) and folds_case(self.output)
+
+    def _planned(self, item, existing, beside):
+        result = result_name(item)
         path = storage.join(self.output, result)
-        first, *others = items
-        if _same(path, first.path):
-            yield _settled(first, "failed", folders.WOULD_REPLACE)
-        elif any(joined["existing"]):
-            yield _settled(first, "skipped")
-        else:
-            yield self._group(first), first
-        for other in others:
-            yield _settled(other, "failed", folders.collision(path, first.path))
+        if storage.is_same(path, item.path):
+            return _settled(item, "failed", folders.WOULD_REPLACE.format("it"))
+        if result in beside:
+            reason = folders.WOULD_REPLACE.format(f"the input {path}")
+            return _settled(item, "failed", reason)
+        # A local result may lie behind a link, where listing does not look.
+        behind_link = not self.overwrite and not storage.is_remote(path)
+        if result in existing or (behind_link and os.path.exists(path)):
+            return _settled(item, "skipped")
+        return self._group(item), item
 
     def _group(self, item):
         """What is done together: what lies in one shard, or will; other files by chance."""
@@ -285,10 +341,17 @@ class _Plan(beam.DoFn):
         return f"{drawn % _GROUPS:03d}"
 
 
-def _same(path, other):
-    if storage.is_remote(path) or storage.is_remote(other):
-        return path == other
-    return os.path.abspath(path) == os.path.abspath(other)
+def _problems(sources):
+    """Why sources of one name are no photographs. Those in shards were examined when these were
+    written, and are not sought there."""
+    return ["" if _SHARD.search(source.path) else _problem(source.path) for source in sources]
+
+
+def _problem(path):
+    try:
+        return folders.problem_of(storage.read(path))
+    except PhotographError as error:
+        return str(error) if not storage.is_remote(path) and os.path.isdir(path) else ""
 
 
 def _settled(item, status, reason=""):
@@ -327,17 +390,17 @@ class _FormRuns(beam.DoFn):
 
     def _shard(self, name, items):
         path = storage.join(self.output, name)
-        if any(_same(path, item.path) for item in items):
+        if any(storage.is_same(path, item.path) for item in items):
             for item in items:
-                yield _settled(item, "failed", folders.WOULD_REPLACE)
+                yield _settled(item, "failed", folders.WOULD_REPLACE.format("it"))
             return
         errors = None if self.overwrite else _errors_of_whole_shard(path, items)
         if errors is None:
             yield Run(name, items)
             return
         for item in items:
-            bad = item.name in errors
-            yield _settled(item, "failed" if bad else "skipped", errors.get(item.name, ""))
+            reason = errors.get(_own_name(item))
+            yield _settled(item, "skipped" if reason is None else "failed", reason or "")
 
 
 def _errors_of_whole_shard(path, items):
@@ -350,7 +413,12 @@ def _errors_of_whole_shard(path, items):
 
 
 def _listing(items):
-    return hashlib.sha256(json.dumps([item.name for item in items]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_own_name(item) for item in items]).encode()).hexdigest()
+
+
+def _own_name(item):
+    """A name that no other item has."""
+    return item.result or item.name
 
 
 class _Progress:
@@ -433,7 +501,7 @@ def _write_shard(path, items, outcomes):
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
             "count": sum(outcome.status == "done" for outcome in outcomes),
-            "errors": [[o.item.name, o.reason] for o in outcomes if o.status == "failed"],
+            "errors": [[_own_name(o.item), o.reason] for o in outcomes if o.status == "failed"],
         }
         storage.write(f"{path}.json", json.dumps(report, ensure_ascii=False).encode())
     except (PhotographError, OSError, tf.errors.OpError) as error:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from pix2pix_tf import folders, storage
+from pix2pix_tf import folders, names, storage
 from pix2pix_tf.colorizer import Colorizer
+from pix2pix_tf.memory import NO_MEMORY, in_halves, is_want_of_memory
 from pix2pix_tf.photographs import PhotographError, decode_photograph, encode_photograph
 
 NAMESPACE = "colorize-batch"  # of the counters
@@ -29,12 +30,14 @@ class Item(NamedTuple):
         name: by which results and reports call it, a POSIX path.
         shard: name of the shard that holds it, or "".
         record: its number in the shard.
+        result: name of its result, a POSIX path, if that is not what follows from `name`.
     """
 
     path: str
     name: str
     shard: str = ""
     record: int = 0
+    result: str = ""
 
 
 class Run(NamedTuple):
@@ -134,15 +137,7 @@ class Painter:
             yield from self._process(*zip(*readable, strict=True))
 
     def _process(self, items, photographs):
-        try:
-            results = self.colorizer.process(photographs)
-        except MemoryError:
-            if len(items) == 1:
-                yield Outcome(items[0], "failed", folders.NO_MEMORY)
-                return
-            for item, photograph in zip(items, photographs, strict=True):
-                yield from self._process([item], [photograph])
-            return
+        results = in_halves(self.colorizer.process, list(photographs))
         yield from self.codecs.map(_encode, items, results)
 
 
@@ -200,15 +195,23 @@ def _decode(data):
         return decode_photograph(data)
     except PhotographError as error:
         return error
-    except MemoryError:
-        return PhotographError(folders.NO_MEMORY)
+    except Exception as error:
+        if is_want_of_memory(error):
+            return PhotographError(NO_MEMORY)
+        raise
 
 
 def _encode(item, photograph):
+    if photograph is None:
+        return Outcome(item, "failed", NO_MEMORY)
     try:
         data = encode_photograph(photograph, result_name(item))
-    except (PhotographError, MemoryError) as error:
-        return Outcome(item, "failed", str(error) or folders.NO_MEMORY)
+    except PhotographError as error:
+        return Outcome(item, "failed", str(error))
+    except Exception as error:
+        if is_want_of_memory(error):
+            return Outcome(item, "failed", NO_MEMORY)
+        raise
     height, width = photograph.pixels.shape[:2]
     return Outcome(item, "done", "", width * height, data, photograph.notices)
 
@@ -247,4 +250,4 @@ def read_shard(path):
 
 def result_name(item):
     """Where the result of an item lies below the output folder, POSIX."""
-    return str(folders.result_name(PurePosixPath(item.name)))
+    return item.result or str(names.result_name(PurePosixPath(item.name)))

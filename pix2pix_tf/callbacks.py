@@ -155,9 +155,10 @@ class BestGenerator(keras.callbacks.Callback):
     Epochs before `first_epoch` (those with L1 alone) never win over later ones.
     """
 
-    def __init__(self, path, metric, image_size, first_epoch=0, writes=True):
+    def __init__(self, path, metric, image_size, first_epoch=0, writes=True, pairs=None):
         super().__init__()
         self.path, self.metric, self.image_size = Path(path), metric, image_size
+        self.pairs = pairs  # see `generators.GeneratorInfo`
         self.first_epoch = first_epoch
         self.writes = writes  # one worker of several does
         self.best = tf.Variable(math.nan, dtype=tf.float64, trainable=False)
@@ -169,7 +170,9 @@ class BestGenerator(keras.callbacks.Callback):
         if leads or epoch == self.first_epoch:
             self.best.assign(value)
             if self.writes:
-                save_generator(self.model.inference_generator, self.path, self.image_size)
+                save_generator(
+                    self.model.inference_generator, self.path, self.image_size, pairs=self.pairs
+                )
 
 
 class ResumableCheckpoint(keras.callbacks.Callback):

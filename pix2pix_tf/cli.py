@@ -194,6 +194,7 @@ def _colorize_batch(options):
             "colorize-batch needs Apache Beam: pip install 'pix2pix-tf[beam]'"
         ) from None
     from pix2pix_tf.batch import colorize_batch
+    from pix2pix_tf.others import OtherFiles
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for the workers too
     began = time.monotonic()
@@ -212,7 +213,8 @@ def _colorize_batch(options):
     print(
         f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
         f"in {time.monotonic() - began:.1f} s; {counts['pixels'] / 1e6:.1f} megapixels in "
-        f"{counts['milliseconds'] / 1000:.1f} s of the workers; results in {options.output}"
+        f"{counts['milliseconds'] / 1000:.1f} s of the workers"
+        f"{_told(OtherFiles(counts.get('left_out', {})))}; results in {options.output}"
     )
     if counts["failed"]:
         print(f"failed ones are named in {options.output}/failed.jsonl", file=sys.stderr)
@@ -223,25 +225,89 @@ def _add_translate(commands):
     parser = commands.add_parser(
         "translate",
         help="put pictures through a generator trained on pairs",
-        description="Put pictures through a generator trained on pairs (fit --data pairs:FOLDER).",
+        description="Put pictures through a generator trained on pairs (fit --data pairs:FOLDER). "
+        "Of a file A|B the half that is the generator's input is taken.",
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders, globs")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="pictures, folders, globs; or pairs:FOLDER for the inputs of a data set",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for the results")
     parser.add_argument(
-        "-g", "--generator", required=True, help="a run directory, or a .keras file"
+        "-g",
+        "--generator",
+        required=True,
+        help="a run directory, or a .keras or .tflite file",
     )
+    parser.add_argument(
+        "--pairs",
+        action=argparse.BooleanOptionalAction,
+        help="the files hold A|B side by side, or they do not (default: those of the shape that "
+        "the generator was trained on do, or twice as wide as high if that is not known)",
+    )
+    _add_pair_options(parser, "translate")
     _add_folder_options(parser)
     parser.set_defaults(run=_translate)
 
 
+def _add_pair_options(parser, verb, splits=("train", "val", "test")):
+    parser.add_argument(
+        "--direction",
+        choices=("AtoB", "BtoA"),
+        help="of pairs: AtoB takes A, the left half, for the input (default: as the generator was "
+        "trained)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=splits,
+        help=f"of pairs:FOLDER: the folders to {verb} (default: test, else val, else all)",
+    )
+
+
 def _translate(options):
+    loaded = []
+
     def load():
         _import_tensorflow()
         from pix2pix_tf.translator import Translator
 
-        return Translator.load(options.generator)
+        loaded.append(Translator.load(options.generator))
+        loaded[0].direction = options.direction or loaded[0].direction
+        loaded[0].side_by_side = options.pairs
+        return loaded[0]
 
-    return _process(options, load)
+    if any(given.startswith("pairs:") for given in options.inputs):
+        options.inputs, options.pairs = _inputs_of_pairs(options, load)
+        status = _process(options, lambda: loaded[0])
+    elif options.split:
+        raise ValueError(f"--split {options.split} goes with an INPUT pairs:FOLDER.")
+    else:
+        status = _process(options, load)
+    if loaded and loaded[0].halved:
+        side = "right" if loaded[0].direction == "BtoA" else "left"
+        print(
+            f"{loaded[0].halved} files were taken for pairs A|B by their shape: their {side} half "
+            "is the input; --no-pairs translates whole pictures, --direction chooses the half"
+        )
+    return status
+
+
+def _inputs_of_pairs(options, load):
+    """(folders of the inputs, whether their files hold A|B) of an INPUT pairs:FOLDER."""
+    from pix2pix_tf.pair_folders import find_pairs
+
+    if len(options.inputs) > 1 or options.pairs is not None:
+        raise ValueError(
+            "pairs:FOLDER must be the only INPUT, without --pairs or --no-pairs; received "
+            f"{' '.join(options.inputs)}."
+        )
+    sets = find_pairs(options.inputs[0].removeprefix("pairs:")).judged(options.split)
+    translator = load()
+    translator.side_by_side = sets[0].targets is None
+    side = "inputs" if translator.side_by_side or translator.direction != "BtoA" else "targets"
+    return [str(getattr(part, side)) for part in sets], translator.side_by_side
 
 
 def _add_folder_options(parser):
@@ -262,12 +328,15 @@ def _process(options, load):
     from tqdm import tqdm
 
     from pix2pix_tf import folders
+    from pix2pix_tf.others import OtherFiles
 
     began = time.monotonic()
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be 1 or more; received {options.batch_size}.")
     out_dir = Path(options.output)
-    jobs = folders.plan([_input(i) for i in options.inputs], out_dir, options.overwrite)
+    others = OtherFiles()
+    inputs = [_input(i) for i in options.inputs]
+    jobs = folders.plan(inputs, out_dir, options.overwrite, others)
     sheet = options.sheet
     if sheet is None:
         sheet = len(jobs) <= folders.SHEET_INPUTS
@@ -292,13 +361,19 @@ def _process(options, load):
             elif job.status == "failed":
                 bar.write(f"{job.name} FAILED: {job.reason}", file=sys.stderr)
     if rows:
-        print(f"before and after: {folders.write_sheet(rows, processor.sheet_titles, out_dir)}")
+        path = folders.write_sheet(rows, processor.sheet_titles, out_dir, jobs)
+        print(f"before and after: {path}")
     hint = "; --overwrite replaces what exists" if counts["skipped"] else ""
     print(
         f"{counts['done']} done, {counts['skipped']} skipped, {counts['failed']} failed "
-        f"in {time.monotonic() - began:.1f} s; results in {out_dir}{hint}"
+        f"in {time.monotonic() - began:.1f} s{_told(others)}; results in {out_dir}{hint}"
     )
     return _FAILED if counts["failed"] else 0
+
+
+def _told(others):
+    """What else the folders hold, as a part of the line with the counts."""
+    return f"; {others.summary()}" if others.counts else ""
 
 
 def _input(given):
@@ -371,10 +446,10 @@ def _fit(options):
 def _add_evaluate(commands):
     parser = commands.add_parser(
         "evaluate",
-        help="judge generators by colour photographs",
+        help="judge generators by colour photographs, or by pairs",
         description="Judge generators by colour photographs: PSNR, SSIM, ΔE, AuC and colourfulness "
-        "beside leaving them grey, with 95 percent intervals. Never judge by photographs that the "
-        "generator was trained on.",
+        "beside leaving them grey, with 95 percent intervals; or generators of pairs by pairs: "
+        "PSNR and SSIM. Never judge by photographs that the generator was trained on.",
     )
     parser.add_argument(
         "-g",
@@ -385,11 +460,14 @@ def _add_evaluate(commands):
         f"(default: {DEFAULT_GENERATOR})",
     )
     parser.add_argument(
-        "--data", required=True, help="a folder, a quoted glob or a .txt file of paths"
+        "--data",
+        required=True,
+        help="a folder, a quoted glob or a .txt file of paths; or pairs:FOLDER, as for fit",
     )
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="for results.json, photographs.csv and sheet.png"
     )
+    _add_pair_options(parser, "judge by", ("train", "val", "test", "all"))
     parser.add_argument(
         "--sheet-photographs",
         type=int,
@@ -421,10 +499,58 @@ def _evaluate(options):
         )
     if options.colourfulness is not None and not options.colourfulness > 0:
         raise ValueError(f"--colourfulness must be above 0; received {options.colourfulness}.")
+    of_pairs = options.data.startswith("pairs:")
+    _check_what_is_judged(options, of_pairs)
     _import_tensorflow()
+    from pix2pix_tf import evaluation
+
+    outcome = _judge_pairs(options) if of_pairs else _judge_photographs(options)
+    summary = evaluation.summarise(outcome, options.seed)
+    for path, reason in outcome["errors"]:
+        print(f"{path} FAILED: {reason}", file=sys.stderr)
+    print(evaluation.table(outcome, summary))
+    count, errors = len(outcome["photographs"]), len(outcome["errors"])
+    if of_pairs:
+        where = ", ".join(outcome["judged"])
+        print(
+            f"{count} pairs of {where}, {outcome['direction']}; {errors} unreadable or without a "
+            "partner"
+        )
+    else:
+        grey = len(outcome["left_out"])
+        others = f", {outcome['others']}" if outcome["others"] else ""
+        print(f"{count} photographs, {grey} grey ones left out, {errors} unreadable{others}")
+    if options.output:
+        print(f"written: {evaluation.write_report(outcome, summary, options.output, options.data)}")
+    return _FAILED if outcome["errors"] else 0
+
+
+def _check_what_is_judged(options, of_pairs):
+    """Refuses flags that do not go with the data."""
+    for flag, value, wants_pairs in (
+        ("--colourfulness", options.colourfulness, False),
+        ("--ageing", options.ageing, False),
+        ("--direction", options.direction, True),
+        ("--split", options.split, True),
+    ):
+        if value not in (None, False) and wants_pairs != of_pairs:
+            raise ValueError(
+                f"{flag} is for {'pairs' if wants_pairs else 'photographs'}; received --data "
+                f"{options.data}. Leave it out."
+            )
+    if of_pairs and not options.generator:
+        raise ValueError(
+            "to judge by pairs, give a generator of pairs: -g with a run directory, or a .keras or "
+            ".tflite file."
+        )
+
+
+def _judge_photographs(options):
     from pix2pix_tf import evaluation
     from pix2pix_tf.colorizer import Colorizer
 
+    if options.output:
+        evaluation.check_output(options.data, options.output)
     names = options.generator or [DEFAULT_GENERATOR]
     colorizers = {
         name: Colorizer.load(name, "litert" if name.endswith(".tflite") else "tensorflow")
@@ -434,20 +560,21 @@ def _evaluate(options):
         colorizers = evaluation.at_colourfulness(
             colorizers, options.data, options.colourfulness, options.ageing
         )
-    outcome = evaluation.evaluate(
-        colorizers, options.data, options.sheet_photographs, options.ageing
+    return evaluation.evaluate(colorizers, options.data, options.sheet_photographs, options.ageing)
+
+
+def _judge_pairs(options):
+    from pix2pix_tf.pair_evaluation import evaluate_pairs
+    from pix2pix_tf.translator import Translator, common_direction
+
+    translators = {name: Translator.load(name) for name in options.generator}
+    return evaluate_pairs(
+        translators,
+        options.data,
+        options.sheet_photographs,
+        options.direction or common_direction(translators),
+        options.split,
     )
-    summary = evaluation.summarise(outcome, options.seed)
-    for path, reason in outcome["errors"]:
-        print(f"{path} FAILED: {reason}", file=sys.stderr)
-    print(evaluation.table(outcome, summary))
-    print(
-        f"{len(outcome['photographs'])} photographs, {len(outcome['left_out'])} grey ones left "
-        f"out, {len(outcome['errors'])} unreadable"
-    )
-    if options.output:
-        print(f"written: {evaluation.write_report(outcome, summary, options.output, options.data)}")
-    return _FAILED if outcome["errors"] else 0
 
 
 def _add_prepare(commands):
@@ -571,13 +698,21 @@ def _export_tflite(options):
 
 
 def _export_keras(options):
-    from pix2pix_tf.generators import GENERATOR_FILE, load_generator, saturate, save_generator
+    from pix2pix_tf.generators import (
+        GENERATOR_FILE,
+        find_generator,
+        load_generator,
+        saturate,
+        save_generator,
+    )
+    from pix2pix_tf.identity import refuse_to_replace
 
+    path = Path(options.output) / GENERATOR_FILE
+    refuse_to_replace([path], [find_generator(options.generator)])
     model, info = load_generator(options.generator)
     if options.saturation is not None:
         saturate(model, options.saturation)
-    path = Path(options.output) / GENERATOR_FILE
-    save_generator(model, path, info.image_size, float16=True)
+    save_generator(model, path, info.image_size, float16=True, pairs=info.pairs)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, image size {info.image_size}")
     return 0
 

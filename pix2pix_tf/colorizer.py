@@ -81,7 +81,8 @@ class Colorizer:
         if channels != (1, 2):
             raise ValueError(
                 f"{generator} is not a colourising generator: expected 1 channel in (L) and 2 out "
-                f"(ab), received {channels[0]} and {channels[1]}. Use translate for 3 and 3."
+                f"(ab), received {channels[0]} and {channels[1]}. Use translate for 3 and 3, and "
+                "evaluate --data pairs:FOLDER."
             )
         return cls(model.predict_on_batch, info.image_size, threads)
 
@@ -131,6 +132,8 @@ class Colorizer:
         Returns:
             Scaled ab (batch, image_size, image_size, 2), float32 in [-1, 1].
         """
+        if not len(images):
+            return np.empty((0, self.image_size, self.image_size, 2), np.float32)
         L = self._each(network_input, images, [self.image_size] * len(images))
         return np.asarray(self.predict_ab(np.stack(L)), np.float32)
 

@@ -33,13 +33,14 @@ def photo_dataset(
     seed=0,
     drop_grey=False,
     strict=False,
+    direction="AtoB",
 ):
     """Dataset of (L, ab) batches from photographs.
 
     Args:
         source: see `sources.open_source`: photographs as a folder, a glob or a text file of paths;
             the Kaggle arrays; "tfds:NAME"; shards of `pix2pix-tf prepare`; paired pictures as
-            "pairs:FOLDER"; or an open source.
+            "pairs:FOLDER" or "pairs:INPUTS,TARGETS"; or an open source.
         image_size: side in pixels; photographs are squeezed to a square, as `Colorizer` does.
         batch_size: photographs per batch; the last batch of a pass may be smaller.
         split: "train" or "validation" for one side of a split drawn by the photographs' content
@@ -59,6 +60,8 @@ def photo_dataset(
         seed: of order and augmentation.
         drop_grey: leave out photographs whose mean chroma is under 2.
         strict: raise at the first unreadable file, instead of naming it and going on.
+        direction: of pairs, "AtoB" (A, the left half, is the input) or "BtoA"; an open source has
+            its own.
 
     Returns:
         tf.data.Dataset of (L (batch, image_size, image_size, 1), ab (batch, image_size,
@@ -74,7 +77,7 @@ def photo_dataset(
         raise ValueError(f"crop must lie above 0 and up to 1, such as 0.5; received {crop}.")
     augment = split != "validation" if augment is None else augment
     shuffle = augment if shuffle is None else shuffle
-    source = open_source(source, strict=strict, drop_grey=drop_grey)
+    source = open_source(source, strict=strict, drop_grey=drop_grey, direction=direction)
     source = source.side(split, validation_fraction)
     if ageing and source.channels == (3, 3):
         raise ValueError("ageing is for photographs; the source holds pairs. Use ageing=False.")

@@ -25,7 +25,9 @@ import pix2pix_tf
 from pix2pix_tf import augmentation, color, metrics
 from pix2pix_tf.colorizer import Colorizer, merge
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.identity import refuse_to_replace
 from pix2pix_tf.index import GREY_CHROMA
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
@@ -41,6 +43,7 @@ _BATCH = 8
 _MATCHED = 1000  # photographs to match colourfulness by
 _RESAMPLES = 2000  # of the bootstrap
 SHEET_PHOTOGRAPHS = 24
+REPORT_FILES = RESULTS_FILE, ROWS_FILE, SHEET_FILE = "results.json", "photographs.csv", "sheet.png"
 
 METRICS = {
     "psnr": metrics.PSNR(),
@@ -64,8 +67,8 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
     Returns:
         dict with "photographs" (names), "left_out" (names of grey ones), "errors" ((name, reason)),
         "truth_colourfulness" (array over photographs), "scores" ({generator: {metric: array over
-        photographs}}), "pictures" (the first ones: [grey or aged, results…, truth], uint8) and
-        "ageing".
+        photographs}}), "pictures" (the first ones: [grey or aged, results…, truth], uint8),
+        "ageing" and "others" (what else the folders hold, in words).
 
     Raises:
         PhotographError: if the source does not exist or no photograph can be judged.
@@ -73,8 +76,9 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
     names, left_out, errors, pictures = [], [], [], []
     truth_colourfulness = []
     scores = {name: {metric: [] for metric in METRICS} for name in (ALL_GREY, *colorizers)}
-    found = list(enumerate(find_photographs(source)))
-    for batch in _batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
+    others = OtherFiles()
+    found = list(enumerate(find_photographs(source, others=others)))
+    for batch in batches(tqdm(found, "Evaluating", unit=" photographs", disable=None)):
         shown, truths = [], []
         for number, item in batch:
             try:
@@ -121,6 +125,7 @@ def evaluate(colorizers, source, sheet_photographs=SHEET_PHOTOGRAPHS, ageing=Fal
         },
         "pictures": pictures,
         "ageing": ageing,
+        "others": others.summary(),
     }
 
 
@@ -222,21 +227,25 @@ def summarise(outcome, seed=0):
     """Means over photographs with 95 % bootstrap intervals.
 
     Args:
-        outcome: of `evaluate`.
+        outcome: of `evaluate`, or of `pair_evaluation.evaluate_pairs`.
         seed: of the bootstrap's resamples, which are the same for every generator.
 
     Returns:
-        {generator: {metric: {"mean", "low", "high"}}}; besides the metrics stand
-        "colourfulness_gap", the result's less the truth's, and "colourfulness_ratio", the mean of
-        the results over the mean of the truths.
+        {generator: {metric: {"mean", "low", "high"}}}; of photographs there are, besides the
+        metrics, "colourfulness_gap", the result's less the truth's, and "colourfulness_ratio", the
+        mean of the results over the mean of the truths.
     """
-    truth = outcome["truth_colourfulness"]
-    draws = np.random.default_rng(seed).integers(0, len(truth), (_RESAMPLES, len(truth)))
+    truth = outcome.get("truth_colourfulness")  # None for pairs
+    some = next(iter(outcome["scores"].values()))
+    count = len(next(iter(some.values())))
+    draws = np.random.default_rng(seed).integers(0, count, (_RESAMPLES, count))
     summary = {}
     for name, by_metric in outcome["scores"].items():
         summary[name] = {
             m: _interval(v.mean(), v[draws].mean(axis=1)) for m, v in by_metric.items()
         }
+        if truth is None:
+            continue
         result = by_metric["colourfulness"]
         gap = result - truth
         summary[name]["colourfulness_gap"] = _interval(gap.mean(), gap[draws].mean(axis=1))
@@ -261,6 +270,8 @@ def table(outcome, summary):
         "colourfulness": ("colourfulness", 1),
         "colourfulness_ratio": ("of the truth's", 3),
     }
+    known = next(iter(summary.values()))
+    columns = {metric: column for metric, column in columns.items() if metric in known}
     lines = [
         "| generator | " + " | ".join(title for title, _ in columns.values()) + " |",
         "|---|" + "---|" * len(columns),
@@ -272,22 +283,36 @@ def table(outcome, summary):
             for m, (_, digits) in columns.items()
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    truth = outcome["truth_colourfulness"].mean()
-    lines.append(f"| truth | | | | | {truth:.1f} | 1 |")
+    if "truth_colourfulness" in outcome:
+        truth = outcome["truth_colourfulness"].mean()
+        lines.append(f"| truth | | | | | {truth:.1f} | 1 |")
     return "\n".join(lines)
+
+
+def check_output(source, out_dir):
+    """Raises ValueError if a file of the report would replace a photograph of the source."""
+    found = (item.path for item in find_photographs(source))
+    refuse_to_replace([Path(out_dir) / name for name in REPORT_FILES], found)
 
 
 def write_report(outcome, summary, out_dir, source):
     """Writes results.json, photographs.csv and sheet.png; returns the folder."""
     out_dir = Path(out_dir)
-    report = {
-        "source": str(source),
-        "photographs": len(outcome["photographs"]),
-        "grey_left_out": outcome["left_out"],
+    report = {"source": str(source), "photographs": len(outcome["photographs"])}
+    extra, first = {}, "input"  # of pairs
+    if "judged" in outcome:
+        report |= {key: outcome[key] for key in ("judged", "direction", "protocol")}
+    else:
+        first = "aged" if outcome["ageing"] else "grey"
+        extra = {"truth_colourfulness": outcome["truth_colourfulness"]}
+        report |= {
+            "grey_left_out": outcome["left_out"],
+            "protocol": f"short side {SIDE}, centre crop, 8-bit RGB, 95 % bootstrap intervals"
+            + (", aged" if outcome["ageing"] else ""),
+            "truth_colourfulness": float(outcome["truth_colourfulness"].mean()),
+        }
+    report |= {
         "unreadable": outcome["errors"],
-        "protocol": f"short side {SIDE}, centre crop, 8-bit RGB, 95 % bootstrap intervals"
-        + (", aged" if outcome["ageing"] else ""),
-        "truth_colourfulness": float(outcome["truth_colourfulness"].mean()),
         "generators": summary,
         "versions": {
             "pix2pix_tf": pix2pix_tf.__version__,
@@ -297,24 +322,28 @@ def write_report(outcome, summary, out_dir, source):
         },
     }
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(out_dir / "results.json", text.encode())
+    write_atomically(out_dir / RESULTS_FILE, text.encode())
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    writer.writerow(["photograph", "generator", *METRICS, "truth_colourfulness"])
+    used = list(next(iter(outcome["scores"].values())))
+    writer.writerow(["photograph", "generator", *used, *extra])
     for name, by_metric in outcome["scores"].items():
         for i, photograph in enumerate(outcome["photographs"]):
-            values = [by_metric[m][i] for m in METRICS] + [outcome["truth_colourfulness"][i]]
+            values = [column[i] for column in (by_metric | extra).values()]
             writer.writerow([photograph, name, *(f"{value:.6g}" for value in values)])
-    write_atomically(out_dir / "photographs.csv", rows.getvalue().encode())
+    write_atomically(out_dir / ROWS_FILE, rows.getvalue().encode())
 
-    titles = ["aged" if outcome["ageing"] else "grey", *list(outcome["scores"])[1:], "truth"]
+    _, *names = outcome["scores"]
+    names = ["ours"] if "judged" in outcome and len(names) == 1 else names
+    titles = [first, *names, "truth"]
     sheet = contact_sheet(outcome["pictures"], titles, columns=2)
-    write_photograph(out_dir / "sheet.png", Photograph(sheet))
+    write_photograph(out_dir / SHEET_FILE, Photograph(sheet))
     return out_dir
 
 
-def _batches(items):
+def batches(items):
+    """Lists of up to 8 items."""
     batch = []
     for item in items:
         batch.append(item)

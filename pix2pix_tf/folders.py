@@ -1,7 +1,9 @@
 """Files and folders through a Colorizer or Translator: every file is accounted for."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import os
@@ -9,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.identity import folds_case, identities, identity
+from pix2pix_tf.memory import NO_MEMORY, in_halves, is_want_of_memory
+from pix2pix_tf.names import Source, distinct
 from pix2pix_tf.photographs import (
     Photograph,
     PhotographError,
+    decode_photograph,
     open_image,
-    output_suffix,
     read_bytes,
     read_photograph,
     write_photograph,
@@ -27,8 +33,8 @@ SHEET_NAME = "before-after.png"
 SHEET_INPUTS = 24  # up to so many inputs a sheet is written unasked
 _SHEET_CELL = 256  # pixels
 BATCH_PIXELS = 32_000_000  # full-size pixels read ahead at most; a larger picture goes alone
-NO_MEMORY = "not enough memory for a picture this large"
-WOULD_REPLACE = "its result would replace it; give another output folder"
+WOULD_REPLACE = "its result would replace {}; give another output folder"
+THE_SAME = "it is the same photograph as {}"
 
 
 @dataclasses.dataclass
@@ -56,53 +62,80 @@ class Job:
     sheet_row: list | None = None
 
 
-def plan(inputs, out_dir, overwrite=False):
+def plan(inputs, out_dir, overwrite=False, others=None):
     """Jobs of files, folders, globs and text files of paths; names and sub-folders are kept.
 
-    Results that are there already are skipped unless `overwrite`. Two inputs with one and the same
-    result, and a result that would replace its input, count as failed. `out_dir` itself is not
+    Results that are there already are skipped unless `overwrite`. Photographs whose results would
+    be called alike get longer names, see `names.distinct`; one that was given twice is done once. A
+    result that would replace an input, by whatever links, counts as failed. `out_dir` itself is not
     searched for inputs.
+
+    Args:
+        inputs: see `finding.find_photographs`.
+        out_dir: folder of the results.
+        overwrite: replace results that are there.
+        others: `OtherFiles` that counts what the folders hold besides.
 
     Raises:
         PhotographError: if an input does not exist or holds no photograph.
     """
     out_dir = Path(out_dir)
-    jobs, taken = [], {}
-    for found in find_photographs(inputs, leave_out=out_dir):
-        output = out_dir / result_name(found.name)
-        job = Job(found.path, str(found.name), output)
-        if output in taken:
+    found = list(dict.fromkeys(find_photographs(inputs, leave_out=out_dir, others=others)))
+    sources = [Source(item.name, str(item.path)) for item in found]
+    named = distinct(sources, _problems, functools.cache(lambda: folds_case(out_dir)))
+    jobs, given = [], None
+    for item, (result, reason, same_as) in zip(found, named, strict=True):
+        job = Job(item.path, str(item.name), out_dir / result)
+        there = identity(job.output)
+        if there and given is None:
+            given = identities(item.path for item in found)
+        if reason:
+            job.status, job.reason = "failed", reason
+        elif same_as:
+            job.status, job.reason = "skipped", THE_SAME.format(same_as)
+        elif there and there in given:
+            own = there == identity(job.path)
             job.status = "failed"
-            job.reason = collision(output, taken[output])
-        elif os.path.abspath(output) == os.path.abspath(found.path):
-            job.status = "failed"
-            job.reason = WOULD_REPLACE
-        elif output.exists() and not overwrite:
-            job.status = "skipped"
-            job.reason = f"{output} exists"
-        taken.setdefault(output, found.path)
+            job.reason = WOULD_REPLACE.format("it" if own else f"the input {job.output}")
+        elif there and not overwrite:
+            job.status, job.reason = "skipped", f"{job.output} exists"
         jobs.append(job)
     return jobs
 
 
-def result_name(name):
-    """Where a photograph's result lies below the output folder, PurePosixPath."""
-    return name.with_suffix(output_suffix(name))
+def _problems(sources):
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        reasons = tqdm(
+            pool.map(_problem, sources), "Naming", len(sources), delay=2, disable=None, leave=False
+        )
+        return list(reasons)
 
 
-def collision(output, first):
-    """Why a photograph failed whose result is also that of the photograph `first`."""
-    return (
-        f"its result would be {output}, as that of {first}; rename one of them "
-        "or give another output folder"
-    )
+def _problem(source):
+    try:
+        return problem_of(read_bytes(source.path))
+    except PhotographError as error:
+        # What cannot be read just now may be a photograph: the next run finds the same names.
+        return str(error) if os.path.isdir(source.path) else ""
+
+
+def problem_of(data):
+    """Why bytes are no photograph, or ""."""
+    try:
+        decode_photograph(data)
+    except PhotographError as error:
+        return str(error)
+    except MemoryError:
+        pass
+    return ""
 
 
 def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
     """Does the planned jobs: reads, processes in batches, writes. No bad file stops the others.
 
     Args:
-        processor: `Colorizer` or `Translator`; may be None if nothing is planned.
+        processor: `Colorizer` or `Translator`; may be None if nothing is planned. Its method
+            `read`, if it has one, reads a file; `read_photograph` does otherwise.
         jobs: from `plan`.
         batch_size: photographs per call of the network.
         sheet: also keep small pictures for `write_sheet`.
@@ -110,11 +143,12 @@ def do_jobs(processor, jobs, *, batch_size=8, sheet=False):
     Yields:
         Every job, in order, once it is settled.
     """
+    read = getattr(processor, "read", read_photograph)
     with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         current = []
         for batch in itertools.chain(batches(jobs, _pixels, batch_size), [[]]):
             upcoming = [
-                (job, pool.submit(read_photograph, job.path) if job.status == "planned" else None)
+                (job, pool.submit(read, job.path) if job.status == "planned" else None)
                 for job in batch
             ]
             # While one batch is processed the next one is read.
@@ -165,15 +199,19 @@ def _process_batch(processor, batch, pool, sheet):
             readable.append((job, reading.result()))
         except PhotographError as error:
             job.status, job.reason = "failed", str(error)
-        except MemoryError:
+        except Exception as error:
+            if not is_want_of_memory(error):
+                raise
             job.status, job.reason = "failed", NO_MEMORY
     if not readable:
         return
-    results = processor.process([photograph for _, photograph in readable])
-    writing = [
-        pool.submit(_write, job, before, after, processor, sheet)
-        for (job, before), after in zip(readable, results, strict=True)
-    ]
+    results = in_halves(processor.process, [photograph for _, photograph in readable])
+    writing = []
+    for (job, before), after in zip(readable, results, strict=True):
+        if after is None:
+            job.status, job.reason = "failed", NO_MEMORY
+        else:
+            writing.append(pool.submit(_write, job, before, after, processor, sheet))
     for future in writing:
         future.result()
 
@@ -184,9 +222,15 @@ def _write(job, before, after, processor, sheet):
     except PhotographError as error:
         job.status, job.reason = "failed", str(error)
         return
+    except Exception as error:
+        if not is_want_of_memory(error):
+            raise
+        job.status, job.reason = "failed", NO_MEMORY
+        return
     job.status, job.size, job.notices = "done", after.pixels.shape[1::-1], before.notices
     if sheet:
-        job.sheet_row = processor.sheet_row(_thumbnail(before), _thumbnail(after))
+        with contextlib.suppress(MemoryError):  # the result counts; its sheet has a row less
+            job.sheet_row = processor.sheet_row(_thumbnail(before), _thumbnail(after))
 
 
 def _thumbnail(photograph):
@@ -200,14 +244,26 @@ def _thumbnail(photograph):
     ).rgb8()
 
 
-def write_sheet(rows, titles, out_dir):
-    """Writes the before/after sheet of `Job.sheet_row`s; returns its path."""
+def write_sheet(rows, titles, out_dir, jobs=()):
+    """Writes the before/after sheet of `Job.sheet_row`s; returns its path, which is neither that of
+    a result nor of an input of the jobs."""
     if all(row[-1] is None for row in rows):
         rows = [row[:-1] for row in rows]
     blank = np.full((1, 1, 3), 255, np.uint8)
     rows = [[blank if picture is None else picture for picture in row] for row in rows]
     titles = titles[: len(rows[0])]
     sheet = contact_sheet(rows, titles, columns=2 if len(rows) > 3 else 1, cell=_SHEET_CELL)
-    path = Path(out_dir) / SHEET_NAME
+    path = _sheet_path(Path(out_dir), jobs)
     write_photograph(path, Photograph(sheet))
     return path
+
+
+def _sheet_path(out_dir, jobs):
+    results = {str(job.output).casefold() for job in jobs}
+    given = identities(job.path for job in jobs)
+    first = Path(SHEET_NAME)
+    for number in itertools.count(1):
+        name = SHEET_NAME if number == 1 else f"{first.stem}-{number}{first.suffix}"
+        path = out_dir / name
+        if str(path).casefold() not in results and identity(path) not in given:
+            return path

@@ -27,9 +27,13 @@ class GeneratorInfo:
 
     Attributes:
         image_size: side of the square that the network is to see, in pixels.
+        pairs: of a generator that was trained on pairs, {"direction": "AtoB" or "BtoA", "shape":
+            width over height of their files A|B, None if A and B were separate files}; None if
+            that is not known.
     """
 
     image_size: int
+    pairs: dict | None = None
 
 
 def checkpoints_dir():
@@ -122,10 +126,10 @@ def load_generator(generator):
             f"{path} does not tell its image size. Save generators with "
             "pix2pix_tf.save_generator, or build them with a fixed image_size."
         )
-    return model, GeneratorInfo(image_size=int(size))
+    return model, GeneratorInfo(image_size=int(size), pairs=known.get("pairs"))
 
 
-def save_generator(model, path, image_size, float16=False):
+def save_generator(model, path, image_size, float16=False, pairs=None):
     """Saves a generator whole or not at all, in float32 layers whatever it was trained with.
 
     Args:
@@ -133,6 +137,7 @@ def save_generator(model, path, image_size, float16=False):
         path: `.keras` file to write.
         image_size: side of the square that the network is to see, in pixels.
         float16: halve the file by storing weights as float16; they load into float32 variables.
+        pairs: see `GeneratorInfo`.
     """
     import keras
 
@@ -140,7 +145,7 @@ def save_generator(model, path, image_size, float16=False):
     from pix2pix_tf.models import with_dtype
 
     model = with_dtype(with_stock_norm(model), "float32")
-    info = GeneratorInfo(image_size=image_size)
+    info = {"image_size": image_size} | ({} if pairs is None else {"pairs": pairs})
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "model.keras"
         keras.saving.save_model(model, plain)
@@ -149,7 +154,7 @@ def save_generator(model, path, image_size, float16=False):
             for item in source.infolist():
                 content = source.read(item)
                 if item.filename == "metadata.json":
-                    metadata = json.loads(content) | {_KEY: dataclasses.asdict(info)}
+                    metadata = json.loads(content) | {_KEY: info}
                     metadata.pop("date_saved")  # equal generators are equal files
                     content = json.dumps(metadata).encode()
                 if float16 and item.filename.endswith(".h5"):

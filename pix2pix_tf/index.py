@@ -20,6 +20,8 @@ from tqdm import tqdm
 from pix2pix_tf import bmp, color, kinds
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.memory import NO_MEMORY, is_want_of_memory
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import (
     PhotographError,
     bits_of,
@@ -63,10 +65,12 @@ class IndexEntry:
 
 @dataclasses.dataclass(frozen=True)
 class PhotographIndex:
-    """Entries of the readable photographs, and (name, reason) of the others."""
+    """Entries of the readable photographs, (name, reason) of the unreadable ones, and what else the
+    folders hold, in words."""
 
     entries: list
     errors: list
+    others: str = ""
 
     def summary(self):
         """Counts, such as '120 photographs (118 JPEG, 2 PNG), 1 unreadable, 3 grey'."""
@@ -75,8 +79,10 @@ class PhotographIndex:
             formats[entry.format] = formats.get(entry.format, 0) + 1
         kinds = ", ".join(f"{count} {name}" for name, count in sorted(formats.items()))
         grey = sum(entry.chroma < GREY_CHROMA for entry in self.entries)
+        others = f", {self.others}" if self.others else ""
         return (
             f"{len(self.entries)} photographs ({kinds}), {len(self.errors)} unreadable, {grey} grey"
+            f"{others}"
         )
 
 
@@ -95,7 +101,8 @@ def index_photographs(sources, cache=True, strict=False):
     Raises:
         PhotographError: if nothing can be read at all, or, with `strict`, any file cannot.
     """
-    found = find_photographs(sources)
+    others = OtherFiles()
+    found = find_photographs(sources, others=others)
     kept = cache_file(*sorted({os.path.abspath(item.path.parent) for item in found}))
     known = load_cache(kept) if cache else {}
     keys = {item: _key(item.path) for item in found}
@@ -118,13 +125,19 @@ def index_photographs(sources, cache=True, strict=False):
             entries.append(IndexEntry(path=str(item.path), name=str(item.name), **answer))
     if errors and strict:
         raise PhotographError(f"{errors[0][0]}: {errors[0][1]} (strict: nothing is left out)")
+    report_left_out(errors)
+    if not entries:
+        besides = f"; {others.summary()}" if others.counts else ""
+        raise PhotographError(f"none of the {len(found)} files found can be read{besides}")
+    return PhotographIndex(entries, errors, others.summary())
+
+
+def report_left_out(errors):
+    """Names files on standard error, (name, reason) each."""
     for error in errors:
         if error not in _named:  # once, however many datasets are made of the same folder
             _named.add(error)
             print(f"left out {error[0]}: {error[1]}", file=sys.stderr)
-    if not entries:
-        raise PhotographError(f"none of the {len(found)} files found can be read")
-    return PhotographIndex(entries, errors)
 
 
 def _examine_all(found):
@@ -174,6 +187,8 @@ def examine(data):
     except OSError as error:
         return {"error": " ".join(str(error).split())}
     except Exception as error:  # whatever a parser stumbles over belongs to this one file
+        if is_want_of_memory(error):
+            return {"error": NO_MEMORY, _UNREAD: True}
         return {"error": f"damaged: {type(error).__name__} {error}"}
     return {
         "format": name,

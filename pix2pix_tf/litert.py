@@ -74,9 +74,12 @@ class LiteRTNetwork:
         with self._copying:
             if self._parts is None:
                 parts, (path, data, threads) = queue.SimpleQueue(), self._opened
-                for _ in range(self._copies):
-                    interpreter = _interpreter(path, data, threads // self._copies)
-                    parts.put(interpreter.get_signature_runner("predict_ab"))
+                try:
+                    for _ in range(self._copies):
+                        interpreter = _interpreter(path, data, threads // self._copies)
+                        parts.put(interpreter.get_signature_runner("predict_ab"))
+                except ValueError as error:  # the file itself was opened before
+                    raise MemoryError(str(error)) from None
                 self._parts = parts
         return self._parts
 

@@ -35,6 +35,7 @@ from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.generators import find_generator, load_generator, samples_dir
 from pix2pix_tf.photographs import PhotographError, read_photograph, write_atomically
 from pix2pix_tf.serving import Colouring
+from pix2pix_tf.translator import Translator
 
 _MOST_PHOTOGRAPHS = 100  # to calibrate and to judge by
 _TIMED_RUNS = 15
@@ -85,14 +86,17 @@ def export_tflite(generator, out_dir, data=None):
     path = find_generator(generator)
     model, info = load_generator(path)
     task = task_of(model, info.image_size, path)
-    photographs = _read(samples_dir() if data is None else data, info.image_size)
+    read = read_photograph
+    if not isinstance(task, Colouring):
+        read = Translator(None, info.image_size, info.pairs).read  # the input half of files A|B
+    photographs = _read(samples_dir() if data is None else data, info.image_size, read)
     files = {}
     with tempfile.TemporaryDirectory() as folder:
         _write_saved_model(folder, task)
         for name, kind in KINDS.items():
             content = _converted(folder, task, name, kind, photographs)
             _check_file(name, kind, content, task.generator)
-            files[_file_name(task, name)] = _with_metadata(content, task, name)
+            files[_file_name(task, name)] = _with_metadata(content, task, name, info.pairs)
     judged = _judge(task, files, photographs)
     report = {
         "generator": str(generator),
@@ -123,12 +127,12 @@ def _file_name(task, kind):
     return f"{'colorizer' if isinstance(task, Colouring) else 'translator'}_{kind}.tflite"
 
 
-def _read(data, side):
+def _read(data, side, read=read_photograph):
     """The first photographs, uint8 (side, side, 3); those that cannot be read are named."""
     photographs = []
     for item in find_photographs(data):
         try:
-            photographs.append(_squeezed(read_photograph(item.path).rgb8(), side))
+            photographs.append(_squeezed(read(item.path).rgb8(), side))
         except PhotographError as error:
             print(f"left out {item.path}: {error}", file=sys.stderr)
         if len(photographs) == _MOST_PHOTOGRAPHS:
@@ -214,7 +218,7 @@ def _check_file(name, kind, content, model):
         raise ExportError(f"{name}: operations that LiteRT does not have: {foreign}")
 
 
-def _with_metadata(content, task, kind):
+def _with_metadata(content, task, kind, pairs=None):
     """The file with a JSON text in it that tells how to use it."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -234,6 +238,8 @@ def _with_metadata(content, task, kind):
         ),
         "written_by": f"pix2pix_tf {pix2pix_tf.__version__}",
     }
+    if pairs is not None:
+        known["pairs"] = pairs  # see `generators.GeneratorInfo`
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(json.dumps(known).encode(), np.uint8)

@@ -6,7 +6,7 @@ Pillow reads and writes; OpenCV takes over for 16-bit colour, which Pillow would
 import dataclasses
 import io
 import os
-import tempfile
+import uuid
 import warnings
 import zlib
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_tf import bmp, jpeg2000, kinds, png, tiff
+from pix2pix_tf.memory import is_want_of_memory
 from pix2pix_tf.xmp import xmp_orientation
 
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
@@ -138,7 +139,9 @@ def _open(data, described_as="file"):
             f"too large: more than {2 * Image.MAX_IMAGE_PIXELS // 1_000_000} megapixels by its "
             "header; scale it down"
         ) from None
-    except Exception:
+    except Exception as error:
+        if is_want_of_memory(error):
+            raise MemoryError from None
         # Pillow's plug-ins raise whatever their parsers raise (struct.error, SyntaxError, …).
         if label:
             raise PhotographError(
@@ -272,6 +275,8 @@ def decode_photograph(data):
     except kinds.UnsupportedError as error:
         raise PhotographError(str(error)) from None
     except Exception as error:
+        if is_want_of_memory(error):
+            raise MemoryError from None
         label = kinds.FORMATS[name].label
         raise PhotographError(f"damaged {label}: {_one_line(error)}") from None
     pixels = _upright(pixels, orientation)
@@ -446,27 +451,21 @@ def write_atomically(path, data):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix, suffix = TEMPORARY
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+    temporary = path.parent / uuid.uuid4().hex.join(TEMPORARY)
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Not by `tempfile`, whose files only their owner reads: the system applies the umask of
+        # the process, which cannot be read without changing it for all threads.
+        with temporary.open("xb") as file:
             file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only the owner reads
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def is_temporary(name):
     """Whether a file name is one of `write_atomically`'s temporary ones."""
     return name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _encode(photograph, name):

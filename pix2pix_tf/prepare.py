@@ -13,11 +13,14 @@ from tqdm import tqdm
 
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.identity import refuse_to_replace
 from pix2pix_tf.index import examine
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import PhotographError, write_atomically
 from pix2pix_tf.streams import MANIFEST
 
 FORMAT = "pix2pix_tf shards 1"
+SOURCE_FILE = "source.json"
 
 
 def prepare(source, out_dir, shard_megabytes=128):
@@ -36,18 +39,22 @@ def prepare(source, out_dir, shard_megabytes=128):
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
-        ValueError: if `out_dir` holds shards of another source or of another size.
+        ValueError: if `out_dir` holds shards of another source or of another size, or an input.
     """
     out_dir = Path(out_dir)
-    found = find_photographs(source)
+    others = OtherFiles()
+    found = find_photographs(source, leave_out=out_dir, others=others)
     runs = _runs(found, shard_megabytes * 1_000_000)
     listing = hashlib.sha256(
         json.dumps([[str(item.name), _size(item.path)] for item in found]).encode()
     ).hexdigest()
     made_of = {"listing": listing, "shard_megabytes": shard_megabytes}
     _check_resumable(out_dir, made_of)
+    shard_names = [_shard_name(number) for number in range(len(runs))]
+    outputs = [SOURCE_FILE, MANIFEST, *shard_names, *(f"{name}.json" for name in shard_names)]
+    refuse_to_replace([out_dir / name for name in outputs], [item.path for item in found])
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_atomically(out_dir / "source.json", json.dumps(made_of).encode())
+    write_atomically(out_dir / SOURCE_FILE, json.dumps(made_of).encode())
 
     shards = []
     total = len(found)
@@ -59,6 +66,8 @@ def prepare(source, out_dir, shard_megabytes=128):
             shard = _read_sidecar(out_dir, number) or _write_shard(out_dir, number, run, pool)
             shards.append(shard)
             bar.update(len(run))
+    if others.summary():
+        print(f"{source}: {others.summary()}", file=sys.stderr)
     for shard in shards:
         for name, reason in shard["errors"]:
             print(f"left out {name}: {reason}", file=sys.stderr)
@@ -97,7 +106,7 @@ def _size(path):
 
 def _check_resumable(out_dir, made_of):
     try:
-        before = json.loads((out_dir / "source.json").read_text(encoding="utf-8"))
+        before = json.loads((out_dir / SOURCE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if out_dir.exists() and any(out_dir.iterdir()):
             raise ValueError(f"{out_dir} is not empty; give another output folder.") from None

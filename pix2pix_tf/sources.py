@@ -7,14 +7,22 @@ The sources of `streams` are read from front to back.
 """
 
 import copy
+import dataclasses
 import os
 from pathlib import Path
 
 import tensorflow as tf
 
 from pix2pix_tf.decoding import decode, decoder_number, path_strings, upright
-from pix2pix_tf.index import GREY_CHROMA, PhotographIndex, index_photographs
+from pix2pix_tf.index import (
+    GREY_CHROMA,
+    PhotographIndex,
+    index_photographs,
+    report_left_out,
+)
 from pix2pix_tf.order import draw, on_side, passes
+from pix2pix_tf.pair_folders import find_pairs
+from pix2pix_tf.pairs import check_direction, index_pairs
 from pix2pix_tf.photographs import PhotographError
 from pix2pix_tf.streams import MANIFEST, KaggleSource, ShardSource, TFDSSource
 
@@ -25,12 +33,13 @@ def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
     Args:
         source: "tfds:NAME[/CONFIG][:SPLIT]"; a folder of Kaggle's image-colorization arrays
             (l/gray_scale.npy); a folder of shards by `pix2pix-tf prepare` (manifest.json); or
-            "pairs:FOLDER" with pictures A|B side by side; or photographs: a folder, a glob, a
-            text file of paths, or several of them; a `PhotographIndex`; or a source, which is
-            returned as it is.
+            "pairs:FOLDER" with pictures A|B side by side or A and B in folders of their own, or
+            "pairs:INPUTS,TARGETS" with two folders; or photographs: a folder, a glob, a text file
+            of paths, or several of them; a `PhotographIndex`; or a source, which is returned as
+            it is.
         strict: raise at the first unreadable photograph.
         drop_grey: leave out photographs whose mean chroma is under 2; of no meaning for pairs.
-        direction: of pairs, "AtoB" (the left half is the input) or "BtoA".
+        direction: of pairs, "AtoB" (A, the left half, is the input) or "BtoA".
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
@@ -65,7 +74,7 @@ class PhotographSource:
 
     def __init__(self, index, drop_grey=False):
         entries = [e for e in index.entries if not drop_grey or e.chroma >= GREY_CHROMA]
-        self.index = PhotographIndex(entries, index.errors)
+        self.index = dataclasses.replace(index, entries=entries)
         self.dropped = len(index.entries) - len(entries)
 
     @property
@@ -88,7 +97,7 @@ class PhotographSource:
         """The source of some of the photographs."""
         picked = copy.copy(self)
         entries = [self.index.entries[i] for i in numbers]
-        picked.index = PhotographIndex(entries, self.index.errors)
+        picked.index = dataclasses.replace(self.index, entries=entries)
         return picked
 
     def some(self, count):
@@ -115,74 +124,99 @@ class PhotographSource:
 
     def picture(self, number, side):
         """uint8 RGB (height, width, 3), upright; at least twice `side` if it was scaled down."""
-        entries = self.index.entries
-        decoders = [decoder_number(e.decoder, e.width, e.height, side) for e in entries]
-        path = path_strings([entry.path for entry in entries])[number]
-        rgb = decode(tf.io.read_file(path), tf.constant(decoders, tf.int32)[number], path)
-        orientations = tf.constant([entry.orientation for entry in entries], tf.int32)
-        return upright(rgb, orientations[number])
+        return _decoded(self.index.entries, number, side)
 
 
 class PairSource(PhotographSource):
-    """Pictures A|B side by side, as pix2pix' own data sets come (facades, maps, edges2shoes).
+    """Pairs of pictures A and B, side by side in one file or in two folders, see `pairs`.
 
     Args:
-        folder: of such pictures; if it has a sub-folder train, that is the training side, and
-            val, validation or test the validation side.
-        strict: raise at the first unreadable picture.
-        direction: "AtoB", the left half is the input, or "BtoA".
+        folder: of the pairs; if it has a folder train, that is the training side, and val,
+            validation or test the validation side. Or "INPUTS,TARGETS", two folders.
+        strict: raise at the first picture that is unreadable or has no partner.
+        direction: "AtoB", A is the input, or "BtoA".
+
+    Attributes:
+        warnings: list of sentences.
 
     Raises:
-        PhotographError: if nothing can be read.
+        PhotographError: if nothing can be read, or no picture has a partner.
         ValueError: for an unknown direction, or a picture that cannot be halved.
     """
 
     channels = (3, 3)
 
     def __init__(self, folder, strict=False, direction="AtoB"):
-        if direction not in ("AtoB", "BtoA"):
-            raise ValueError(f"direction must be AtoB or BtoA; received {direction!r}.")
-        self.swapped = direction == "BtoA"
-        self.folder = Path(folder).expanduser()
-        self.sides = {}
-        if (self.folder / "train").is_dir():
-            self.sides["train"] = self.folder / "train"
-            for name in ("val", "validation", "test"):
-                if (self.folder / name).is_dir():
-                    self.sides["validation"] = self.folder / name
-                    break
+        check_direction(direction)
+        self.direction = direction
         self.strict = strict
-        super().__init__(index_photographs(self.sides.get("train", self.folder), strict=strict))
-        self._check_widths()
+        self.layout = find_pairs(folder)
+        for path, reason in self.layout.left_out[:1] if strict else ():
+            raise PhotographError(f"{path}: {reason} (strict: nothing is left out)")
+        report_left_out(self.layout.left_out)
+        self._read(self.layout.training())
 
-    def _check_widths(self):
-        for entry in self.index.entries:
-            width = entry.height if entry.orientation > 4 else entry.width
-            if width % 2:
-                raise ValueError(
-                    f"{entry.path}: expected two pictures of the same width side by side; "
-                    f"received {width} pixels, which cannot be halved."
-                )
+    def _read(self, sets):
+        self.index, self.warnings = index_pairs(sets, self.strict)
+        self.kind = ", ".join(map(str, sets))
+
+    @property
+    def pairs(self):
+        """What a generator of these pairs is to remember of them, see `generators`."""
+        return {"direction": self.direction, "shape": self.index.shape()}
 
     def summary(self):
         """What there is, in words."""
-        return self.index.summary().replace("photographs", "pairs", 1)
+        return f"{self.index.summary()}, of {self.kind}"
 
     def side(self, split, fraction):
         """The source of one side: its own folder if there is one, or drawn by content."""
-        if split == "validation" and split in self.sides:
+        kept_apart = self.layout.validation()
+        if split == "validation" and kept_apart:
             picked = copy.copy(self)
-            picked.index = index_photographs(self.sides[split], strict=self.strict)
-            picked._check_widths()
+            picked._read(kept_apart)
             return picked
-        if split == "train" and "validation" in self.sides:
+        if split == "train" and kept_apart:
             return self
         return super().side(split, fraction)
 
+    def pick(self, numbers):
+        """The source of some of the pairs."""
+        picked = copy.copy(self)
+        picked.index = self.index.pick(numbers)
+        return picked
+
     def picture(self, number, side):
-        """uint8 (height, half the width, 6): RGB of the input over RGB of the target."""
-        rgb = super().picture(number, side)
-        # An even width stays even when libjpeg decodes smaller only if it divides; cut the odd one.
-        half = tf.shape(rgb)[1] // 2
-        halves = [rgb[:, :half], rgb[:, half : 2 * half]]
-        return tf.concat(halves[::-1] if self.swapped else halves, axis=-1)
+        """uint8 (height, width, 6): RGB of the input over RGB of the target."""
+        a = _decoded(self.index.entries, number, side)
+        if self.index.targets is None:
+            # Decoded smaller by libjpeg, an even width may become an odd one; that one is cut.
+            half = tf.shape(a)[1] // 2
+            a, b = a[:, :half], a[:, half : 2 * half]
+        else:
+            b = _decoded(self.index.targets, number, side)
+            sizes = tf.shape(a)[:2], tf.shape(b)[:2]
+            least, most = tf.minimum(*sizes), tf.maximum(*sizes)
+            size = tf.maximum(least, tf.minimum(most, 2 * side))
+            a, b = _of_size(a, size), _of_size(b, size)
+        return tf.concat([b, a] if self.direction == "BtoA" else [a, b], axis=-1)
+
+
+def _decoded(entries, number, side):
+    """The picture of one of some index entries: uint8 RGB (height, width, 3), upright."""
+    decoders = [decoder_number(e.decoder, e.width, e.height, side) for e in entries]
+    path = path_strings([entry.path for entry in entries])[number]
+    rgb = decode(tf.io.read_file(path), tf.constant(decoders, tf.int32)[number], path)
+    orientations = tf.constant([entry.orientation for entry in entries], tf.int32)
+    return upright(rgb, orientations[number])
+
+
+def _of_size(picture, size):
+    """A uint8 picture resized to (height, width), if it is of another size."""
+
+    def resized():
+        values = tf.image.resize(picture, size, antialias=True)
+        return tf.cast(tf.round(tf.clip_by_value(values, 0.0, 255.0)), tf.uint8)
+
+    as_it_is = tf.reduce_all(tf.equal(tf.shape(picture)[:2], size))
+    return tf.ensure_shape(tf.cond(as_it_is, lambda: picture, resized), (None, None, 3))

@@ -7,11 +7,12 @@ alike; the others through Beam's FileSystems.
 import contextlib
 import glob
 import io
+import itertools
 import os
 import posixpath
 import tempfile
 import uuid
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -20,11 +21,15 @@ from pix2pix_tf.finding import (
     LIST_SUFFIXES,
     NOT_UTF8,
     find_photographs,
+    is_photographs_name,
     list_entries,
+    matches,
     name_inside,
+    no_photograph,
 )
+from pix2pix_tf.identity import identity
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import (
-    FORMAT_OF_SUFFIX,
     TEMPORARY,
     PhotographError,
     cannot_write,
@@ -50,10 +55,13 @@ def join(folder, name):
 def check_there(source):
     """Raises PhotographError unless a source of `find` exists; nothing is listed in full."""
     if not is_remote(source):
-        path = Path(source).expanduser()
-        there = path.exists() or next(glob.iglob(str(path), recursive=True), None) is not None
+        there = next(matches(source), None) is not None
     else:
-        there = any(_matches(pattern, 1) for pattern in (*_patterns(source), _below(source)))
+        there = any(
+            _matches(pattern, 1)
+            for reading in (*_readings(source), _below(source))
+            for pattern in _patterns(reading)
+        )
     if not there:
         raise PhotographError(
             f"nothing matches {source}; expected photographs or TFRecord shards: a path, a folder, "
@@ -61,12 +69,33 @@ def check_there(source):
         )
 
 
-def find(source, leave_out):
+def is_same(path, other):
+    """Whether two paths lead to the same file, which exists if it is a local one."""
+    if is_remote(path) or is_remote(other):
+        return path == other
+    there = identity(path)
+    return there is not None and there == identity(other)
+
+
+def name_below(path, folder):
+    """The POSIX name of a file below a folder, by whatever links it is called; None if it is not
+    there."""
+    if is_remote(path) or is_remote(folder):
+        start = folder.rstrip("/") + "/"
+        return path[len(start) :] if path.startswith(start) else None
+    try:
+        return Path(os.path.realpath(path)).relative_to(os.path.realpath(folder)).as_posix()
+    except ValueError:
+        return None
+
+
+def find(source, leave_out, others=None):
     """Files of a folder (in depth), a glob pattern, a text file of paths, or a file.
 
     Args:
         source: str, as `finding.find_photographs` takes it, or the like on another file system.
         leave_out: a folder that is not searched when it lies inside the source.
+        others: `OtherFiles` that counts what folders hold besides.
 
     Yields:
         (path, name): name is the POSIX path below the folder or below the fixed part of a pattern.
@@ -78,10 +107,10 @@ def find(source, leave_out):
     if plain and source.lower().endswith(LIST_SUFFIXES):
         yield from _listed(source)
     elif not is_remote(source):
-        for found in find_photographs([source], leave_out):
+        for found in find_photographs([source], leave_out, others):
             yield str(found.path), str(found.name)
     else:
-        yield from _find_remote(source, leave_out)
+        yield from _find_remote(source, leave_out, others)
 
 
 def _listed(source):
@@ -103,27 +132,52 @@ def _listed(source):
         raise PhotographError(f"no path in {source}: expected one on each line.")
 
 
-def _find_remote(source, leave_out):
-    has_magic = glob.has_magic(source)
-    found = [m for pattern in _patterns(source) for m in _matches(pattern)]
-    fixed = source if has_magic else posixpath.dirname(source)
-    while glob.has_magic(fixed):
-        fixed = posixpath.dirname(fixed)
-    if not found and not has_magic:
-        fixed = source.rstrip("/")
-        found = [m for m in _matches(_below(source)) if _suffix(m) in FORMAT_OF_SUFFIX]
+def _find_remote(source, leave_out, others):
+    fixed, found = _match_glob(source)
+    is_folder = not found and not any(mark in source for mark in "*?")
+    if is_folder:
+        fixed, found = source.rstrip("/"), _matches(_below(source))
+    passed_over = OtherFiles()
     leave_out = leave_out.rstrip("/") + "/"
     if leave_out == fixed + "/":  # the results would lie beside: told for each of them
         leave_out = None
     count = 0
     for path in sorted(set(found)):
         name = path[len(fixed) :].lstrip("/")
-        if (leave_out and path.startswith(leave_out)) or name.startswith(".") or "/." in name:
+        if (leave_out and path.startswith(leave_out)) or "/." in f"/{posixpath.dirname(name)}":
+            continue
+        last = posixpath.basename(name)
+        if last.startswith(".") or (is_folder and not is_photographs_name(last)):
+            passed_over.add(last)
             continue
         count += 1
         yield path, name
     if not count:
-        raise PhotographError(f"no photograph in {source}")
+        raise PhotographError(no_photograph(source, passed_over))
+    if others is not None and is_folder:
+        others.counts += passed_over.counts
+
+
+def _match_glob(source):
+    """(path before the first part with magic, paths that match); brackets stand for themselves
+    where there is such a path, as in local patterns."""
+    for reading in _readings(source):
+        found = [path for pattern in _patterns(reading) for path in _matches(pattern)]
+        if found:
+            break
+    folders = []
+    for part, read in zip(source.split("/")[:-1], reading.split("/"), strict=False):
+        if glob.has_magic(part) and read == part:
+            break
+        folders.append(part)
+    return "/".join(folders), found
+
+
+def _readings(source):
+    """The patterns that one may be, as each part with brackets stands for itself or for a set."""
+    parts = source.split("/")
+    ways = ((_literal(part), part) if "[" in part else (part,) for part in parts)
+    return map("/".join, itertools.product(*ways))
 
 
 def _patterns(source):
@@ -131,12 +185,13 @@ def _patterns(source):
     return [source, source.replace("/**/", "/")] if "/**/" in source else [source]
 
 
+def _literal(pattern):
+    """As `finding.literal_brackets`, of which Python warns in the expression that Beam makes."""
+    return pattern.replace("[", "[\\[]")
+
+
 def _below(folder):
-    return folder.rstrip("/") + "/**"
-
-
-def _suffix(path):
-    return PurePosixPath(path).suffix.lower()
+    return _literal(folder.rstrip("/")) + "/**"
 
 
 def _matches(pattern, limit=None):

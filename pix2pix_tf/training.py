@@ -397,6 +397,7 @@ def _callbacks(config, model, val_source, steps_per_epoch, workers):
         config.image_size,
         first_epoch=config.l1_epochs,
         writes=workers.is_chief,
+        pairs=getattr(val_source, "pairs", None),
     )
     checkpoint = callbacks.ResumableCheckpoint(
         run_dir / "checkpoints",

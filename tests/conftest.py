@@ -1,8 +1,10 @@
 """Fixtures shared by all tests: photographs to read, a folder of odd files, fresh Pythons."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports TensorFlow
@@ -12,6 +14,25 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+# Seconds after which a process or a page counts as hung. It is no expectation: on a busy machine
+# everything takes many times as long, and no answer of a test may depend on that.
+PATIENCE = 900
+
+# Where the tests run in the background of a shell, they are started with SIGINT ignored, and the
+# processes that they start would inherit that and never hear of Ctrl-C.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def until(condition, process):
+    """Waits for a condition that `process` is to bring about; fails where it ends or hangs."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError((process.returncode, *process.communicate()))
+        time.sleep(0.01)
+
 
 # The six colours of the drawing, left to right and top to bottom: no two rotations or reflections
 # of it are alike.
@@ -113,7 +134,7 @@ def run_python(tmp_path_factory):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=PATIENCE,
         )
 
     return run
@@ -145,7 +166,7 @@ def exported(tmp_path_factory):
     return version
 
 
-def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3):
+def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3, pairs=None):
     """File of a plain U-Net of 32 pixels whose weights are random enough to paint something."""
     import keras
 
@@ -158,7 +179,7 @@ def tiny_generator(folder, channels=(1, 2), dtype=None, filters=4, spread=0.3):
         variable.assign(np.random.default_rng(1).normal(0, spread, variable.shape))
     path = folder / "generator.keras"
     if dtype is None:
-        save_generator(model, path, 32)
+        save_generator(model, path, 32, pairs=pairs)
     else:
         with_dtype(model, dtype).save(path)  # as a run of our own would not leave it
     return path

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
-from conftest import ROOT, tiny_generator
+from conftest import PATIENCE, ROOT, tiny_generator, until
 from hostile import Hostile, encoded
 from PIL import Image
 
@@ -28,6 +28,7 @@ from pix2pix_tf.colorizer import Colorizer
 from pix2pix_tf.export import task_of
 from pix2pix_tf.folders import do_jobs, plan
 from pix2pix_tf.generators import load_generator
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import PhotographError
 
 TWO_PROCESSES = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
@@ -120,12 +121,16 @@ def start(source, out, generator, *options):
     )
 
 
+def group_is_alive(number):
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def wait_for_results(process, out, count):
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if sum(len(names) for _, _, names in os.walk(out)) >= count:
-            return
-        time.sleep(0.01)
+    until(lambda: sum(len(names) for _, _, names in os.walk(out)) >= count, process)
 
 
 def test_killed_in_the_middle_and_started_again(thousand, quick, tmp_path, capsys):
@@ -137,7 +142,7 @@ def test_killed_in_the_middle_and_started_again(thousand, quick, tmp_path, capsy
     process = start(source, out, quick, *TWO_PROCESSES)
     wait_for_results(process, out, 300)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     unfinished = [path for path in out.rglob("*") if storage.is_temporary(path.name)]
     first = {name: data for name, data in files(out).items() if out / name not in unfinished}
     assert 290 < len(first) < 970
@@ -205,26 +210,75 @@ def test_inputs_of_every_kind_are_named_as_by_colorize(photographs, expected, tm
     assert sizes == [10, 3, 2, 1]
 
 
-def test_two_inputs_of_one_result(photographs, tmp_path):
+def test_photographs_of_one_name_are_named_as_by_colorize(photographs, quick, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(photographs / "cat.jpg", tmp_path / folder)
+    for name in ("dog.gif", "dog.png", "dog.gif.png", "Dog.png", "bad.png", "bad.gif"):
+        Image.open(photographs / "cat.jpg").save(tmp_path / "a" / name)
+    (tmp_path / "a" / "bad.png").write_bytes(b"text")
+    (tmp_path / "a" / "notes.md").write_text("left out")
+    (tmp_path / "b" / "linked").symlink_to(tmp_path / "a")
+    (tmp_path / "c").symlink_to(tmp_path / "b")
     inputs = [tmp_path / "b", tmp_path / "a", tmp_path / "a" / "cat.jpg"]  # the last is the second
-    assert counted(colorize_batch(inputs, tmp_path / "out")) == (1, 0, 1)
-    (reason,) = dead_letters(tmp_path / "out").values()
-    assert reason == (
-        f"its result would be {tmp_path}/out/cat.jpg, as that of {tmp_path}/a/cat.jpg; rename one "
-        "of them or give another output folder"
-    )
+    inputs.append(tmp_path / "c" / "cat.jpg")  # and so is this one, of b
+    expected, reasons = colorize(inputs, tmp_path / "one", quick)
+    assert {"cat.jpg", "cat~b.jpg", "linked/dog.gif.png", "Dog.png", "bad.png"} <= set(expected)
+    assert len(expected) == 13  # six of a, once more below b, and cat.jpg of b
+    for done, skipped in ((13, 1), (0, 14)):
+        counts = colorize_batch(inputs, tmp_path / "two", quick)
+        assert counted(counts) == (done, skipped, 2)
+        assert counts["left_out"] == {".md": 2}
+        assert files(tmp_path / "two") == expected
+        assert dead_letters(tmp_path / "two") == reasons
+    assert counted(colorize_batch(inputs, tmp_path / "shards", quick, shards=2)) == (13, 1, 2)
+    assert all_of(records(tmp_path / "shards")) == expected
 
 
 def test_a_photograph_is_never_replaced_and_results_are_no_inputs(photographs, tmp_path):
     shutil.copy(photographs / "cat.jpg", tmp_path)
     before = (tmp_path / "cat.jpg").read_bytes()
-    assert counted(colorize_batch([tmp_path], tmp_path, overwrite=True)) == (0, 0, 1)
-    assert (tmp_path / "cat.jpg").read_bytes() == before
+    (tmp_path.parent / "alias").unlink(missing_ok=True)
+    (tmp_path.parent / "alias").symlink_to(tmp_path)
+    for out in (tmp_path, tmp_path.parent / "alias"):
+        assert counted(colorize_batch([tmp_path], out, overwrite=True)) == (0, 0, 1)
+        assert "its result would replace it" in dead_letters(tmp_path)["cat.jpg"]
+        assert (tmp_path / "cat.jpg").read_bytes() == before
     for counts in ((1, 0, 0), (0, 1, 0)):
         assert counted(colorize_batch([tmp_path], tmp_path / "below")) == counts
+
+
+def test_a_result_never_replaces_another_input(photographs, quick, tmp_path):
+    """The result of in/cat.jpg would lie at in/out/cat.jpg, which is listed as out/cat.jpg."""
+    out = tmp_path / "in" / "out"
+    out.mkdir(parents=True)
+    shutil.copy(photographs / "cat.jpg", tmp_path / "in")
+    shutil.copy(photographs / "coffee.jpg", out / "cat.jpg")
+    before = (out / "cat.jpg").read_bytes()
+    (tmp_path / "in" / "list.txt").write_text("cat.jpg\nout/cat.jpg\n")
+    (tmp_path / "in" / "link").symlink_to("out")
+    listed, link = tmp_path / "in" / "list.txt", tmp_path / "in" / "link"
+    assert counted(colorize_batch([listed], link, quick, overwrite=True)) == (1, 0, 1)
+    assert dead_letters(out) == {
+        "cat.jpg": f"its result would replace the input {link}/cat.jpg; give another output folder"
+    }
+    assert (out / "cat.jpg").read_bytes() == before
+    assert (out / "out" / "cat.jpg").exists()
+
+
+def test_results_behind_a_link_are_kept(photographs, quick, tmp_path):
+    shutil.copytree(photographs, tmp_path / "in" / "deep")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").symlink_to(tmp_path / "elsewhere")
+    for counts in ((9, 0, 0), (0, 9, 0)):
+        assert counted(colorize_batch(str(tmp_path / "in"), tmp_path / "out", quick)) == counts
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 9
+
+
+def test_no_inputs_are_an_error(tmp_path):
+    with pytest.raises(PhotographError, match="expected at least one path"):
+        colorize_batch([], tmp_path / "out")
 
 
 def test_what_cannot_be_written_is_a_dead_letter(photographs, tmp_path):
@@ -446,16 +500,22 @@ def test_a_large_one_does_not_wait_for_ever():
     def take(name, amount, event):
         with pixels.take(amount):
             order.append(name)
-            event.wait(10)
+            event.wait(PATIENCE)
 
     first, others = threading.Event(), threading.Event()
     others.set()
     threads = [threading.Thread(target=take, args=("small", 5, first))]
     threads += [threading.Thread(target=take, args=("large", 50, others))]
     threads += [threading.Thread(target=take, args=("late", 5, others))]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
+    small, large, late = threads
+    small.start()
+    while not order:
+        time.sleep(0.001)
+    large.start()
+    while not pixels._turn.locked():  # it is the next one, and waits for pixels
+        time.sleep(0.001)
+    late.start()
+    late.join(0.05)
     assert order == ["small"]  # the late one would fit, but it is not its turn
     first.set()
     for thread in threads:
@@ -507,6 +567,34 @@ class Store(LocalFileSystem):
 def store(tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "root", tmp_path / "store")
     return tmp_path / "store"
+
+
+def test_names_with_brackets_on_another_file_system(store):
+    for name in (
+        "top/in [1]/a.jpg",
+        "top/in [1]/b2.jpg",
+        "top/in [1]/notes.md",
+        "top/in [1]/.a.jpg",
+        "top/in 1/c.jpg",
+    ):
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_bytes(b"")
+    for source, expected in (
+        ("store://top/in [1]/*.jpg", ["a.jpg", "b2.jpg"]),
+        ("store://top/in [1]/b[0-9].jpg", ["b2.jpg"]),
+        ("store://top/in [1]", ["a.jpg", "b2.jpg"]),
+        ("store://top/in [1-9]/*.jpg", ["in 1/c.jpg"]),  # no such folder: a set
+        ("store://top/in [1]/a.jpg", ["a.jpg"]),
+    ):
+        storage.check_there(source)
+        others = OtherFiles()
+        assert [name for _, name in storage.find(source, "store://out", others)] == expected
+        summary = "2 other files left out (.md 1, hidden 1)" if source.endswith("in [1]") else ""
+        assert others.summary() == summary
+    (store / "top" / "in [1]" / "a.jpg").rename(store / "top" / "in [1]" / "a")
+    (store / "top" / "in [1]" / "b2.jpg").unlink()
+    with pytest.raises(PhotographError, match=r"left out \(.md 1, hidden 1, without suffix 1\)"):
+        list(storage.find("store://top/in [1]", "store://out"))
 
 
 @pytest.mark.parametrize("whole_when_closed", [False, True])
@@ -601,12 +689,14 @@ def test_sigterm_leaves_whole_files(processes, thousand, quick, tmp_path):
     process = start(source, tmp_path / "out", quick, *processes)
     wait_for_results(process, tmp_path / "out", 10)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "interrupted; the same command goes on" in errors
     assert "Traceback" not in errors
-    with pytest.raises(ProcessLookupError):  # no worker is left
-        os.killpg(process.pid, 0)
+    deadline = time.monotonic() + PATIENCE
+    while group_is_alive(process.pid):  # the workers end as well
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     results = files(tmp_path / "out")
     assert 9 <= len(results) < 970
     for name, data in results.items():

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_generator
+from conftest import PATIENCE, tiny_generator, until
 
 from pix2pix_tf.benchmark import measure, pictures, report, suite, tutorial
 from pix2pix_tf.benchmark.measure import Figure, Row
@@ -306,11 +305,9 @@ def test_interrupted_it_leaves_what_is_measured(tmp_path):
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "benchmark.md").is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until((tmp_path / "benchmark.md").is_file, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "interrupted; what was measured lies in" in errors
     assert "Traceback" not in errors

@@ -11,12 +11,11 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 from PIL import Image, ImageCms
 
 from pix2pix_tf import color
@@ -36,7 +35,6 @@ ARGUMENTS = [
     "--disable-sync",
     "--use-fake-device-for-media-stream",
 ]
-PATIENCE = 60_000  # milliseconds
 
 
 def _load_serve():
@@ -104,6 +102,7 @@ class Visit:
         self.context = browser.new_context(**options)
         self.requests = []
         self.context.on("request", lambda request: self.requests.append(request.url))
+        self.context.set_default_timeout(1000 * PATIENCE)  # milliseconds
         self.page = self.context.new_page()
         self.errors = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -118,13 +117,13 @@ class Visit:
     def says(self, selector, text):
         from playwright.sync_api import expect
 
-        expect(self.page.locator(selector)).to_have_text(text, timeout=PATIENCE)
+        expect(self.page.locator(selector)).to_have_text(text, timeout=1000 * PATIENCE)
 
     def contains(self, selector, *texts):
         from playwright.sync_api import expect
 
         for text in texts:
-            expect(self.page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
+            expect(self.page.locator(selector)).to_contain_text(text, timeout=1000 * PATIENCE)
 
     def give(self, *paths):
         self.page.set_input_files("#file", [str(path) for path in paths])
@@ -132,7 +131,7 @@ class Visit:
     def finish(self):
         """(name, PIL.Image) of the download."""
         self.contains("#status", "Done in")
-        with self.page.expect_download(timeout=PATIENCE) as download:
+        with self.page.expect_download(timeout=1000 * PATIENCE) as download:
             self.page.click("#download")
         with Image.open(download.value.path()) as image:
             image.load()
@@ -435,10 +434,7 @@ def test_the_camera(visit, site):
     page.wait_for_selector("#video", state="hidden")
     page.click("#open-camera")
     page.wait_for_selector("#video:visible")
-    deadline = time.monotonic() + 30
-    while not page.evaluate("document.getElementById('video').videoWidth"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    page.wait_for_function("document.getElementById('video').videoWidth > 0")
     page.click("#shoot")
     saved_as, image = visit.finish()
     assert saved_as == "camera-colour.png"
@@ -525,13 +521,13 @@ def test_the_one_liner_serves_the_page_the_model_and_the_headers(runtime):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().split()[0]
-            with urllib.request.urlopen(url, timeout=20) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 assert b"<!doctype html>" in answer.read()
                 assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
                 assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-            with urllib.request.urlopen(url + "worker.js", timeout=20) as answer:
+            with urllib.request.urlopen(url + "worker.js", timeout=PATIENCE) as answer:
                 assert "connect-src 'self';" in answer.headers["Content-Security-Policy"]
-            with urllib.request.urlopen(url + "model.tflite", timeout=20) as answer:
+            with urllib.request.urlopen(url + "model.tflite", timeout=PATIENCE) as answer:
                 assert answer.read() == serve.MODEL.read_bytes()
         finally:
             process.terminate()
@@ -539,6 +535,6 @@ def test_the_one_liner_serves_the_page_the_model_and_the_headers(runtime):
 
 def test_the_one_liner_says_what_is_missing():
     command = [sys.executable, str(PAGE / "serve.py"), "--model", "nowhere.tflite"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 1
     assert "no model at nowhere.tflite" in result.stderr

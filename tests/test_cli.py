@@ -2,14 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from conftest import PATIENCE, ROOT, until
 from PIL import Image
 
 import pix2pix_tf
@@ -22,8 +22,6 @@ from pix2pix_tf.generators import (
     shipped_generators,
 )
 from pix2pix_tf.models import unet_generator
-
-ROOT = Path(pix2pix_tf.__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def command(*arguments, **options):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=300,
+        timeout=PATIENCE,
         **options,
     )
 
@@ -57,7 +55,7 @@ def test_help_and_import_load_nothing_heavy():
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert "--l1-weight" in done.stdout
@@ -119,6 +117,20 @@ def test_a_notice_stands_beside_the_name(generator, tmp_path, capsys):
     assert main([*arguments, "--no-sheet"]) == 0
     line = f"a.gif -> {tmp_path / 'a.png'}  24 x 16  (animated: the first picture of 3)"
     assert line in capsys.readouterr().out.splitlines()
+
+
+def test_the_last_line_tells_what_a_folder_holds_besides(photographs, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "cat.jpg").write_bytes((photographs / "cat.jpg").read_bytes())
+    (tmp_path / "in" / "link").symlink_to(photographs)
+    for i in range(12):
+        (tmp_path / "in" / f"{i}{'.Raw-x' if i < 10 else '.dng-x'}").write_bytes(b"")
+    inputs = [str(tmp_path / "in"), str(tmp_path / "cat.jpg")]
+    assert main(["colorize", *inputs, "-o", str(tmp_path / "out"), "-q", "--no-sheet"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("10 done, 0 skipped, 0 failed in ")
+    assert "; 12 other files left out (.raw-x 10, .dng-x 2); results in " in line
+    assert len(list((tmp_path / "out" / "link").iterdir())) == 9
 
 
 @pytest.mark.parametrize(
@@ -210,8 +222,9 @@ def test_ctrl_c_leaves_whole_files(generator, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     big = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
-    for i in range(40):
-        Image.fromarray(np.roll(big, i)).save(source / f"{i:02}.png", compress_level=0)
+    Image.fromarray(big).save(source / "0.png", compress_level=0)
+    for i in range(1, 1000):  # minutes of work, however late the signal comes
+        os.link(source / "0.png", source / f"{i}.png")
     arguments = [sys.executable, "-m", "pix2pix_tf", "colorize", str(source), "-o", str(out)]
     process = subprocess.Popen(
         [*arguments, "-g", str(generator), "--batch-size", "2"],
@@ -220,15 +233,13 @@ def test_ctrl_c_leaves_whole_files(generator, tmp_path):
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    deadline = time.monotonic() + 120
-    while not (out.is_dir() and list(out.glob("*.png"))) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(2)
-    _, errors = process.communicate(timeout=60)
+    until(lambda: list(out.glob("*.png")), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
     results = list(out.iterdir())
-    assert 0 < len(results) < 40
+    assert 0 < len(results) < 1000
     for path in results:  # no temporary file either
         Image.open(path).load()

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import PATIENCE
 from hostile import Hostile, encoded, forged, honest_files
 from PIL import Image
 from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -27,7 +28,6 @@ from pix2pix_tf.translator import Translator
 
 SOURCE = Path(__file__).parent / "serving" / "conformance.cc"
 MEGABYTE = 1_000_000
-PATIENCE = 120  # seconds for an answer
 
 
 class Server:
@@ -99,13 +99,13 @@ def server(tmp_path_factory, request):
     command += ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as building:
         exported = request.getfixturevalue("exported")  # meanwhile, on the other core
-        output = building.communicate(timeout=300)[0].decode()
+        output = building.communicate(timeout=PATIENCE)[0].decode()
     assert (building.returncode, output) == (0, "")
     server = Server(folder / "conformance", exported, folder / "log")
     server.program = folder / "conformance"
     yield server
     server.process.stdin.close()
-    assert server.process.wait(60) == 0
+    assert server.process.wait(PATIENCE) == 0
 
 
 @pytest.fixture(scope="session")
@@ -400,7 +400,7 @@ def test_other_generators(server, request, kind, tmp_path):
     answer = other.outputs(f"{verb}_rgb", images=rgb[None])["images"][0]
     assert np.abs(answer.astype(int) - expected).max() <= 1
     other.process.stdin.close()
-    assert other.process.wait(60) == 0
+    assert other.process.wait(PATIENCE) == 0
 
 
 def bombard(server, requests, good_answer, seed, folder):

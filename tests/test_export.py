@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_generator
+from conftest import PATIENCE, tiny_generator
 from PIL import Image
 
 from pix2pix_tf import color, export, serving
@@ -231,7 +231,7 @@ def test_saved_model_cli(version, picture, tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "images.npy").shape == (1, 33, 50, 3)

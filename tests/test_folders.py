@@ -98,20 +98,76 @@ def test_one_bad_file_stops_no_other(colorizer, tmp_path):
     assert len(list(out.iterdir())) == 16
 
 
-def test_collisions_are_reported_and_nothing_is_overwritten(colorizer, tmp_path):
-    first = picture(tmp_path / "one" / "a.png", value=10)
+def brightness(path):
+    return np.asarray(Image.open(path).convert("L")).mean()
+
+
+def test_photographs_of_one_name_get_results_of_their_own(colorizer, tmp_path):
     second = picture(tmp_path / "two" / "a.png", value=250)
-    jobs = run(colorizer, [first, second], tmp_path / "out")
-    assert [job.status for job in jobs] == ["done", "failed"]
-    assert "one" in jobs[1].reason
-    assert np.asarray(Image.open(tmp_path / "out" / "a.png")).mean() < 60
+    first = picture(tmp_path / "one" / "a.png", value=10)
+    (tmp_path / "list.txt").write_text(f"{second}\n{first}\n{second}\n")
+    out = tmp_path / "out"
+    for inputs, status in (([second, first], "done"), (tmp_path / "list.txt", "skipped")):
+        jobs = run(colorizer, inputs, out)
+        assert [(job.output.name, job.status) for job in jobs] == [
+            ("a~two.png", status),
+            ("a.png", status),
+        ]
+    assert brightness(out / "a.png") < 60
+    assert brightness(out / "a~two.png") > 200
 
 
-def test_gif_and_png_of_one_name_collide(colorizer, tmp_path):
-    picture(tmp_path / "in" / "a.gif", mode="L")
-    picture(tmp_path / "in" / "a.png")
-    jobs = run(colorizer, tmp_path / "in", tmp_path / "out")
-    assert statuses(jobs) == {"a.gif": "done", "a.png": "failed"}
+@pytest.mark.parametrize("source", ["in", "in/*", "list.txt"])
+def test_gif_and_png_of_one_name_have_two_results(colorizer, source, tmp_path):
+    picture(tmp_path / "in" / "a.gif", mode="L", value=10)
+    picture(tmp_path / "in" / "a.png", value=250)
+    (tmp_path / "in" / "a.json").write_text("{}")
+    (tmp_path / "in" / "a.txt").write_bytes(b"")
+    (tmp_path / "list.txt").write_text("in/a.json\nin/a.png\nin/a.gif\n")
+    for status in ("done", "skipped"):
+        jobs = run(colorizer, str(tmp_path / source), tmp_path / "out")
+        found = {Path(job.name).name: job.status for job in jobs}
+        assert found.pop("a.txt", "failed") == "failed"
+        assert found.pop("a.json", "failed") == "failed"
+        assert found == {"a.gif": status, "a.png": status}
+    results = {path.name: path for path in (tmp_path / "out").rglob("*.png")}
+    assert sorted(results) == ["a.gif.png", "a.png"]
+    assert brightness(results["a.png"]) > 200
+    assert brightness(results["a.gif.png"]) < 60
+
+
+@pytest.mark.parametrize("bad", [b"", b"text", "cut", "folder", "dangling"])
+@pytest.mark.parametrize(("name", "other"), [("a.gif", "a.png"), ("a.png", "a.gif")])
+def test_what_is_no_photograph_takes_no_name(colorizer, bad, name, other, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
+    path = tmp_path / "in" / name
+    picture(tmp_path / "in" / other, mode="L", value=250)
+    if bad == "cut":
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:1500])
+    elif bad == "folder":
+        path.mkdir()
+    elif bad == "dangling":
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(bad)
+    for status in ("done", "skipped"):
+        jobs = run(colorizer, str(tmp_path / "in"), tmp_path / "out")
+        assert statuses(jobs) == {name: "failed", other: status}
+        (reason,) = (job.reason for job in jobs if job.name == name)
+        words = {b"": "0 bytes", b"text": "text", "folder": "directory", "dangling": "No such file"}
+        assert words.get(bad, "") in reason
+    # A link that leads nowhere just now may be a photograph tomorrow, which is to find its name.
+    expected = "a.gif.png" if (bad, name) == ("dangling", "a.png") else "a.png"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [expected]
+
+
+def test_a_photograph_given_twice_is_done_once(colorizer, tmp_path):
+    path = picture(tmp_path / "in" / "a.png")
+    (tmp_path / "link").symlink_to("in")
+    jobs = run(colorizer, [path, path, tmp_path / "link" / "a.png"], tmp_path / "out")
+    assert [job.status for job in jobs] == ["done", "skipped"]
+    assert jobs[1].reason == f"it is the same photograph as {path}"
 
 
 def test_a_photograph_is_never_replaced_by_its_result(colorizer, tmp_path):
@@ -120,6 +176,72 @@ def test_a_photograph_is_never_replaced_by_its_result(colorizer, tmp_path):
     jobs = run(colorizer, tmp_path, tmp_path, overwrite=True)
     assert statuses(jobs) == {"a.png": "failed"}
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("way", ["link", "link above", "hard link", "file link", "another's"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_no_input_is_replaced_by_whatever_way(colorizer, way, overwrite, tmp_path):
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    inputs, names = scans, ["a.png", "b.png"]
+    paths = [picture(scans / name) for name in names]
+    if way == "link":
+        out.symlink_to(scans)
+    elif way == "link above":
+        (tmp_path / "above").symlink_to(tmp_path)
+        out = tmp_path / "above" / "scans"
+    elif way == "another's":  # in/sub/a.png → in/a.png, which is an input too
+        out = scans
+        inputs = [picture(tmp_path / "sub" / name) for name in names] + paths
+    else:
+        out.mkdir()
+        for path in paths:
+            (os.link if way == "hard link" else os.symlink)(path, out / path.name)
+    before = [path.read_bytes() for path in paths]
+    jobs = run(colorizer, inputs, out, overwrite=overwrite)
+    if way == "another's":
+        assert [job.status for job in jobs] == ["done", "done", "failed", "failed"]
+        assert {job.output.name for job in jobs[:2]} == {"a~sub.png", "b~sub.png"}
+    else:
+        assert [job.status for job in jobs] == ["failed", "failed"]
+    assert jobs[-1].reason == "its result would replace it; give another output folder"
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_a_result_never_replaces_another_input(colorizer, tmp_path):
+    """The result of in/a.png would lie at in/out/a.png, which is listed as out/a.png."""
+    first = picture(tmp_path / "in" / "a.png", value=10)
+    second = picture(tmp_path / "in" / "out" / "a.png", value=250)
+    (tmp_path / "in" / "list.txt").write_text("a.png\nout/a.png\n")
+    out, before = tmp_path / "in" / "out", second.read_bytes()
+    jobs = run(colorizer, tmp_path / "in" / "list.txt", out, overwrite=True)
+    assert statuses(jobs) == {"a.png": "failed", "out/a.png": "done"}
+    assert jobs[0].reason == (
+        f"its result would replace the input {second}; give another output folder"
+    )
+    assert second.read_bytes() == before
+    assert first.exists()
+
+
+def test_a_link_among_the_results_is_replaced_and_not_what_it_leads_to(colorizer, tmp_path):
+    path, other = picture(tmp_path / "a.png", value=10), picture(tmp_path / "other.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").symlink_to(other)
+    before = other.read_bytes()
+    assert statuses(run(colorizer, path, tmp_path / "out", overwrite=True)) == {"a.png": "done"}
+    assert other.read_bytes() == before
+    assert brightness(tmp_path / "out" / "a.png") < 60
+
+
+def test_the_sheet_replaces_neither_result_nor_input(colorizer, tmp_path):
+    source = picture(tmp_path / "in" / "before-after.png", value=10)
+    jobs = run(colorizer, [source, picture(tmp_path / "b.png")], tmp_path / "out", sheet=True)
+    rows = [job.sheet_row for job in jobs]
+    path = write_sheet(rows, colorizer.sheet_titles, tmp_path / "out", jobs)
+    assert path.name == "before-after-2.png"
+    assert Image.open(tmp_path / "out" / "before-after.png").size == (24, 16)
+    path = write_sheet(rows, colorizer.sheet_titles, tmp_path / "in", jobs)
+    assert path.name == "before-after-2.png"
+    assert Image.open(source).size == (24, 16)
 
 
 def test_the_output_folder_is_not_searched(colorizer, tmp_path):

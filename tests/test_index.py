@@ -11,6 +11,7 @@ from PIL import Image
 from pix2pix_tf import index as index_module
 from pix2pix_tf.index import GREY_CHROMA, index_photographs
 from pix2pix_tf.photographs import ORIENTATION_TAG, PhotographError
+from pix2pix_tf.sources import PhotographSource
 
 
 @pytest.fixture
@@ -66,6 +67,13 @@ def test_summary(folder):
     (folder / "cut.jpg").write_bytes(b"")
     assert index_photographs(folder).summary() == (
         "3 photographs (1 JPEG, 2 PNG), 1 unreadable, 1 grey"
+    )
+    (folder / "notes.md").write_text("")
+    summary = index_photographs(folder).summary()
+    assert summary.endswith(" 1 grey, 1 other file left out (.md 1)")
+    assert PhotographSource(index_photographs(folder), drop_grey=True).summary() == (
+        "2 photographs (1 JPEG, 1 PNG), 1 unreadable, 0 grey, 1 other file left out (.md 1), "
+        "1 more left out as grey"
     )
 
 

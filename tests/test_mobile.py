@@ -17,6 +17,7 @@ from pix2pix_tf.litert import open_tflite, read_metadata
 from pix2pix_tf.mobile import export_tflite
 from pix2pix_tf.models import with_dtype
 from pix2pix_tf.photographs import PhotographError
+from pix2pix_tf.translator import Translator
 
 FILES = [
     "colorizer_fp32.tflite",
@@ -120,8 +121,15 @@ def test_the_signatures_share_their_weights(exported, generator):
     assert (folder / FILES[1]).stat().st_size < 0.6 * (folder / FILES[0]).stat().st_size
 
 
+def test_a_file_that_paints_ab_does_not_translate(exported):
+    with pytest.raises(ValueError, match=r"does not translate: .* received .*predict_ab"):
+        Translator.load(exported[0] / FILES[0])
+
+
 def test_pairs(tmp_path, photographs):
-    report = export_tflite(saved(tmp_path, channels=(3, 3)), tmp_path / "mobile", photographs)
+    about = {"direction": "BtoA", "shape": 2.0}
+    path = saved(tmp_path, channels=(3, 3), pairs=about)
+    report = export_tflite(path, tmp_path / "mobile", photographs)
     assert report["task"] == "translate"
     assert list(report["files"]) == [
         "translator_fp32.tflite",
@@ -132,12 +140,20 @@ def test_pairs(tmp_path, photographs):
     assert report["files"]["translator_fp32.tflite"]["mean_error"] < 0.01
     interpreter, metadata = open_tflite(tmp_path / "mobile" / "network_int8.tflite")
     assert metadata["task"] == "translate"
+    assert metadata["pairs"] == about
     rgb = np.full((1, 32, 32, 3), 128, np.float32)
     assert interpreter.get_signature_runner("translate")(rgb=rgb)["rgb"].shape == (1, 32, 32, 3)
     with pytest.raises(
         ValueError, match=r"does not colourise: .* received serving_default, translate"
     ):
         Colorizer.load(tmp_path / "mobile" / "translator_fp32.tflite")
+    keras, litert = (
+        Translator.load(f) for f in (path, tmp_path / "mobile" / "translator_fp32.tflite")
+    )
+    assert (litert.image_size, litert.direction) == (32, "BtoA")
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    difference = keras.translate(picture) - litert.translate(picture).astype(int)
+    assert np.abs(difference).max() <= 1
 
 
 def test_a_file_that_is_off_fails_and_replaces_nothing(generator, photographs, tmp_path):

@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from conftest import PATIENCE, ROOT
 
-import pix2pix_tf
 from pix2pix_tf.prepare import prepare
 
-ROOT = Path(pix2pix_tf.__file__).parent.parent
 SETTINGS = (
     "--seed 3 --image-size 32 --filters 4 --discriminator-layers 1 --discriminator-filters 4 "
     "--batch-size 2 --epochs 3 --steps-per-epoch 8 --l1-epochs 1 --decay-epochs 2 --ema 0.9 "
@@ -43,7 +41,7 @@ def start(data, run_dir):
 
 def finish(data, run_dir):
     process = start(data, run_dir)
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     return output
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import PATIENCE
 from PIL import Image
 
 from pix2pix_tf import color
@@ -307,7 +308,7 @@ assert sum(1 for _ in samples) == {count}
 print(peak() - before)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) < 200
