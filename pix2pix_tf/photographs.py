@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix_tf import jpeg_damage
+
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -32,6 +34,7 @@ _MAGIC = {
     "GIF": b"GIF8",
     "TIFF": (b"II*\0", b"MM\0*"),
 }
+_KINDS = {"F": "floating-point numbers", "I;16N": "of 16 bits in the machine's own byte order"}
 _SAME_AS_JPEG = "MPO"  # what many phones write: a JPEG with further pictures behind it
 
 ORIENTATION_TAG = 0x0112
@@ -184,6 +187,7 @@ def read_bytes(path):
 
 def decode_photograph(data):
     """`read_photograph` of encoded bytes."""
+    data = jpeg_damage.with_height(data)
     image, name = open_image(data)
     bits = bits_of(image)
     # Metadata is gathered first: Pillow drops the EXIF of a TIFF that it has turned upright.
@@ -199,35 +203,38 @@ def decode_photograph(data):
                 )
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data)
+        elif name == "JPEG":
+            pixels, alpha = _decode_jpeg(data, image), None
         else:
-            pixels, alpha = _decode_whole_jpeg(data, image), None
-            if pixels is None:
-                pixels, alpha = _decode_with_pillow(image)
+            pixels, alpha = _decode_with_pillow(image)
     except PhotographError:
         raise
     except Exception as error:
-        raise PhotographError(f"damaged {name}: {_one_line(error)}") from None
+        raise cannot_decode(name, error) from None
     pixels = _upright(pixels, orientation)
     alpha = None if alpha is None else _upright(alpha, orientation)
     return Photograph(pixels, alpha, **kept)
 
 
-def _decode_whole_jpeg(data, image):
-    """Pixels of a grey or RGB JPEG that has its end; None for others.
+def cannot_decode(name, error):
+    """The PhotographError of what a decoder raised: a sentence for its codes and byte counts."""
+    said = _one_line(error)
+    if "truncated" in said.lower() or "not enough image data" in said:
+        return PhotographError(f"truncated {name}: the file ends before its picture does")
+    if "decoder error" in said or "when reading image file" in said or "decoding error" in said:
+        return PhotographError(f"damaged {name}: its pixels cannot be decoded")
+    return PhotographError(f"damaged {name}: {said}")
 
-    Pillow gives the same, but copies large pictures twice on the way into an array, and alone says
-    what is wrong with a file that was cut.
-    """
-    has_end = data[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
-    if image.format != "JPEG" or image.mode not in ("L", "RGB") or not has_end:
-        return None
-    import cv2
 
-    flags = cv2.IMREAD_GRAYSCALE if image.mode == "L" else cv2.IMREAD_COLOR_RGB
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None or pixels.shape[1::-1] != image.size:
-        return None
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def _decode_jpeg(data, image):
+    """Pixels of a JPEG that holds all of its picture."""
+    try:
+        pixels, sound = jpeg_damage.decode(data, image.mode)
+    except jpeg_damage.DamagedError as error:
+        raise PhotographError(str(error)) from None
+    if pixels is not None:
+        return pixels
+    return _decode_with_pillow(Image.open(io.BytesIO(sound)))[0]
 
 
 def _decode_with_pillow(image):
@@ -241,7 +248,8 @@ def _decode_with_pillow(image):
         return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
     if image.mode in ("F", "I;16N"):
         raise PhotographError(
-            f"pixels of kind {image.mode} are not supported; convert the file to 8 or 16 bits"
+            f"its pixels are {_KINDS[image.mode]}, which are not supported; convert the file to 8 or "
+            "16 bits"
         )
     transparent = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
     grey = image.mode in ("1", "L", "LA", "La")
