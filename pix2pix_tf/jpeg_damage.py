@@ -259,8 +259,8 @@ def _check_scans(data, layout):
         whole -= 1
     if progressive:
         raise DamagedError(
-            f"truncated: 0 of {layout.height} rows could be read in full; of a progressive JPEG "
-            f"there are {whole} scans, and the finer ones are missing"
+            f"truncated: 0 of {layout.height} rows could be read in full; whole scans of this "
+            f"progressive JPEG: {whole}, and finer ones are missing"
         )
     raise DamagedError(
         f"truncated: 0 of {layout.height} rows could be read in full; the scans of {missing} of "
@@ -284,7 +284,7 @@ def _check_holes(data, layout):
 
 
 def _refuse_rest(data, layout, at, truncated=False):
-    """Raises `DamagedError` if the picture needs more of the file than what is before a position."""
+    """Raises `DamagedError` if the picture needs more of the file than is before a position."""
     rows = _first_difference(data[:at] + _END, layout)
     scan = layout.scans[0]
     stretches = 1 + np.searchsorted(scan.restarts[0], at)

@@ -248,8 +248,8 @@ def _decode_with_pillow(image):
         return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
     if image.mode in ("F", "I;16N"):
         raise PhotographError(
-            f"its pixels are {_KINDS[image.mode]}, which are not supported; convert the file to 8 or "
-            "16 bits"
+            f"its pixels are {_KINDS[image.mode]}, which are not supported; "
+            "convert the file to 8 or 16 bits"
         )
     transparent = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
     grey = image.mode in ("1", "L", "LA", "La")
