@@ -28,7 +28,15 @@ _SURE_DAMAGE = ("Huffman code", "arithmetic code", "instead of RST")
 
 
 class DamagedError(ValueError):
-    """A JPEG that does not hold all of its picture; the message says how much could be read."""
+    """A JPEG that does not hold all of its picture; the message says how much could be read.
+
+    Attributes:
+        rows: of pixels that could be read, or None if that is not known.
+    """
+
+    def __init__(self, message, rows=None):
+        super().__init__(message)
+        self.rows = rows
 
 
 @dataclasses.dataclass
@@ -157,6 +165,14 @@ def _segments(data):
         at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
 
 
+def components(data):
+    """Number of color components by the frame header of a JPEG, 0 if there is none."""
+    for kind, at in _segments(data):
+        if kind in _SOF and at + 9 < len(data):
+            return data[at + 9]
+    return 0
+
+
 def _frame_height(data):
     for kind, at in _segments(data):
         if kind in _SOF:
@@ -260,11 +276,13 @@ def _check_scans(data, layout):
     if progressive:
         raise DamagedError(
             f"truncated: 0 of {layout.height} rows could be read in full; whole scans of this "
-            f"progressive JPEG: {whole}, and finer ones are missing"
+            f"progressive JPEG: {whole}, and finer ones are missing",
+            rows=0,
         )
     raise DamagedError(
         f"truncated: 0 of {layout.height} rows could be read in full; the scans of {missing} of "
-        f"{len(layout.sampling)} color components are missing"
+        f"{len(layout.sampling)} color components are missing",
+        rows=0,
     )
 
 
@@ -291,7 +309,7 @@ def _refuse_rest(data, layout, at, truncated=False):
     if rows is None and scan.interval and stretches < layout.stretches(scan):
         rows = _rows_of(layout, stretches)
     if rows is not None:
-        raise DamagedError(_sentence("truncated" if truncated else "damaged", rows, layout.height))
+        raise _damaged("truncated" if truncated else "damaged", rows, layout)
 
 
 def _rows_of(layout, stretches):
@@ -301,10 +319,11 @@ def _rows_of(layout, stretches):
     return min(layout.height, int(stretches) * scan.interval // across * rows)
 
 
-def _sentence(word, rows, of):
+def _damaged(word, rows, layout):
+    of = layout.height
     if word == "truncated":
-        return f"truncated: {rows} of {of} rows could be read"
-    return f"damaged JPEG: only the first {rows} of {of} rows could be read"
+        return DamagedError(f"truncated: {rows} of {of} rows could be read", rows)
+    return DamagedError(f"damaged JPEG: only the first {rows} of {of} rows could be read", rows)
 
 
 def _look_twice(sound, layout, mode, remark):
@@ -321,7 +340,7 @@ def _look_twice(sound, layout, mode, remark):
     rows = None if layout.frame in _ARITHMETIC else _first_difference(sound, layout)
     if rows is not None:
         at_the_end = not layout.ended or len(last.restarts[0]) == 0
-        raise DamagedError(_sentence("truncated" if at_the_end else "damaged", rows, layout.height))
+        raise _damaged("truncated" if at_the_end else "damaged", rows, layout)
     if any(words in remark for words in _SURE_DAMAGE):
         _refuse_rest(sound, layout, _position_of(remark, sound, layout, mode))
         raise DamagedError("damaged JPEG: a part of its compressed data means nothing")
@@ -364,7 +383,7 @@ def _check_restarts(sound, layout):
         if len(kinds) < expected:
             rows = _first_difference(sound, layout)
             rows = _rows_of(layout, len(kinds) + 1) if rows is None else rows
-            raise DamagedError(_sentence("truncated", rows, layout.height))
+            raise _damaged("truncated", rows, layout)
 
 
 def _first_difference(sound, layout):

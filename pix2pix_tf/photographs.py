@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import jpeg_damage
+from pix2pix_tf import jpeg_damage, tiff_damage
 
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
@@ -185,8 +185,13 @@ def read_bytes(path):
         raise PhotographError(error.strerror or str(error)) from None
 
 
-def decode_photograph(data):
-    """`read_photograph` of encoded bytes."""
+def decode_photograph(data, checked=False):
+    """`read_photograph` of encoded bytes.
+
+    Args:
+        data: the bytes.
+        checked: whether they were decoded before, and so what takes another process is known.
+    """
     data = jpeg_damage.with_height(data)
     image, name = open_image(data)
     bits = bits_of(image)
@@ -195,6 +200,8 @@ def decode_photograph(data):
     kept = {"format": name, "exif": _clean_exif(image), "icc_profile": _rgb_profile(image)}
     kept["dpi"] = _dpi(image)
     try:
+        if name == "TIFF" and not checked:
+            tiff_damage.check(data, image)
         if bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
             if image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2:
                 raise PhotographError(  # OpenCV would read noise
@@ -209,6 +216,8 @@ def decode_photograph(data):
             pixels, alpha = _decode_with_pillow(image)
     except PhotographError:
         raise
+    except tiff_damage.DamagedError as error:
+        raise PhotographError(str(error)) from None
     except Exception as error:
         raise cannot_decode(name, error) from None
     pixels = _upright(pixels, orientation)
