@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import jpeg_damage, tiff_damage
+from pix2pix_tf import jpeg_damage, quiet, tiff_damage
 
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
@@ -45,6 +45,7 @@ TEMPORARY = (".pix2pix-tf-", ".tmp")  # how names of unfinished files begin and 
 # Pillow refuses pictures of more than 178 megapixels as decompression bombs, and warns at half of
 # that: scans are that large.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+quiet.pillow()
 
 
 class PhotographError(ValueError):
@@ -274,12 +275,26 @@ def _decode_with_pillow(image):
 def _decode_16_bit_colour(data):
     import cv2
 
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if data.startswith(_MAGIC["PNG"]):
+        data = _only_pixels(data)
+    with quiet.opencv():  # it logs each tag of a TIFF that it does not know
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise PhotographError("damaged or unsupported 16-bit picture; convert it to a 16-bit PNG")
     if decoded.shape[-1] == 4:
         return decoded[..., 2::-1], decoded[..., 3:]
     return decoded[..., ::-1], None
+
+
+def _only_pixels(png):
+    """A PNG without what libpng would remark on, such as a profile that it does not like."""
+    kept, at = [png[:8]], 8
+    while at + 12 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4])
+        if png[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            kept.append(png[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _upright(pixels, orientation):

@@ -31,14 +31,14 @@ _LISTENED_TO = """
 import io, sys
 from PIL import Image
 data, page, fax = sys.stdin.buffer.read(), int(sys.argv[1]), sys.argv[2] == "fax"
+if fax:
+    import cv2, numpy
+    values = numpy.frombuffer(data, numpy.uint8)
+    cv2.imdecodemulti(values, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
 Image.MAX_IMAGE_PIXELS = None
 image = Image.open(io.BytesIO(data))
 image.seek(page)
 image.load()
-if fax:
-    import cv2, numpy
-    data = numpy.frombuffer(data, numpy.uint8)
-    cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
 """
 
 
@@ -168,7 +168,7 @@ def _listen(data, image, page, compression):
         reports = [line for line in known if not re.match(r"\w*(Error|Exception): ", line)] or [""]
     if not reports:
         return
-    report = re.sub(r"^.*TIFF_(Warning|Error) |^tempfile\.tif: ", "", reports[0]).strip(" .")
+    report = re.sub(r"^.*TIFF_(Warning|Error) |^tempfile\.tif: ", "", reports[0]).strip(" .:")
     raise page.damaged(_row_of(report, page), f"libtiff: {report}" if report else "libtiff")
 
 
