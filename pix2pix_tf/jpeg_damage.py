@@ -20,11 +20,12 @@ _PROGRESSIVE, _ARITHMETIC = (0xC2, 0xCA), (0xC9, 0xCA)
 _DHT, _EOI, _SOS, _DNL, _DRI = 0xC4, 0xD9, 0xDA, 0xDC, 0xDD
 _SEGMENTS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # that follow a scan
 _END = b"\xff\xd9"
-_MEANINGLESS = bytes((73 * i + 29) % 251 for i in range(64))  # without 0xff, which begins a mark
+# Without 0xff, which begins a mark; and what ends with fill bytes of 0xff is data before a 0.
+_MEANINGLESS = b"\0" + bytes((73 * i + 29) % 251 for i in range(63))
 # Of 2048 zero bits each would be the same first code: thousands of equal coefficients.
 _HOLE = bytes(256)
 _UNSEEN = "not looked at"  # in place of a remark
-_SURE_DAMAGE = ("Huffman code", "arithmetic code", "instead of RST")
+_SURE_DAMAGE = ("Huffman code", "arithmetic code")
 
 
 class DamagedError(ValueError):
@@ -64,7 +65,6 @@ class _Layout:
     height_at: int = 0
     sampling: dict = dataclasses.field(default_factory=dict)  # component: (across, down)
     scans: list = dataclasses.field(default_factory=list)
-    dropped: list = dataclasses.field(default_factory=list)  # (start, end) of APPn and comments
     ended: bool = False  # by its end mark
 
     def mcus(self, scan):
@@ -99,7 +99,6 @@ def decode(data, mode, eighth_of=None):
         DamagedError: if a part of the picture is missing.
     """
     pixels, remark = _strict(data, mode, eighth_of)
-    layout = None
     if remark is None and not _to_be_looked_through(data):
         return pixels, data
     layout = _layout(data)
@@ -110,7 +109,7 @@ def decode(data, mode, eighth_of=None):
     if remark is None:
         return pixels, data
     sound = data[: layout.scans[-1].end] + _END
-    _look_twice(sound, layout, mode, remark)
+    _look_twice(sound, layout, remark)
     return None, data if remark == _UNSEEN and layout.ended else sound
 
 
@@ -227,8 +226,6 @@ def _layout(data):
             while len(body) > 16:
                 first_codes[body[0]] = body[17] if len(body) > 17 else 0
                 body = body[17 + sum(body[1:17]) :]
-        elif kind == 0xFE or 0xE0 <= kind <= 0xEF:
-            layout.dropped.append((at, end))
         elif kind == _SOS:
             count = body[0] if body else 0
             if not layout.sampling or not count or len(body) < 4 + 2 * count:
@@ -326,10 +323,8 @@ def _damaged(word, rows, layout):
     return DamagedError(f"damaged JPEG: only the first {rows} of {of} rows could be read", rows)
 
 
-def _look_twice(sound, layout, mode, remark):
+def _look_twice(sound, layout, remark):
     """Raises `DamagedError` if a file on which libjpeg remarked lacks a part of its picture."""
-    if remark != _UNSEEN:
-        remark = _remark_on_the_data(sound, layout, mode)
     _check_restarts(sound, layout)
     last = layout.scans[-1]
     if not layout.ended and sound[last.start : last.end].endswith(bytes(16)):
@@ -342,32 +337,7 @@ def _look_twice(sound, layout, mode, remark):
         at_the_end = not layout.ended or len(last.restarts[0]) == 0
         raise _damaged("truncated" if at_the_end else "damaged", rows, layout)
     if any(words in remark for words in _SURE_DAMAGE):
-        _refuse_rest(sound, layout, _position_of(remark, sound, layout, mode))
-        raise DamagedError("damaged JPEG: a part of its compressed data means nothing")
-
-
-def _remark_on_the_data(sound, layout, mode):
-    """libjpeg's first remark on the compressed data, past those on the header and on its end."""
-    plain = _plain(sound, layout)
-    for _ in range(8):
-        _, remark = _strict(plain, mode)
-        words = (remark or "").split()
-        if not remark or "extraneous bytes" not in remark or words[-1] != "0xd9":
-            break
-        plain = plain[: -2 - int(words[words.index("extraneous") - 1])] + _END
-    return remark or ""
-
-
-def _plain(sound, layout):
-    """The file without segments that do not tell how to decode it, and with the usual numbers in
-    the headers of its scans."""
-    changed = bytearray(sound)
-    if layout.frame not in _PROGRESSIVE:
-        for scan in layout.scans:
-            changed[scan.start - 3 : scan.start] = b"\0\x3f\0"
-    for start, end in reversed(layout.dropped):
-        del changed[start:end]
-    return bytes(changed)
+        raise DamagedError("damaged JPEG: its compressed data holds codes that do not exist")
 
 
 def _check_restarts(sound, layout):
@@ -395,10 +365,11 @@ def _first_difference(sound, layout):
             for end in (*scan.restarts[0].tolist(), scan.end):
                 end = min(end, len(sound) - len(_END))
                 if end > at:
-                    # without fill bytes, which are allowed before a mark
-                    pieces += [sound[at:end].rstrip(b"\xff"), _MEANINGLESS]
+                    pieces += [sound[at:end], _MEANINGLESS]
                     at = end
         after = _pillow(b"".join([*pieces, sound[at:]]))
+    except MemoryError:
+        raise
     except Exception as error:
         raise DamagedError(f"damaged JPEG: {' '.join(str(error).split())}") from None
     differ = (before != after).reshape(len(before), -1).any(axis=1)
@@ -408,16 +379,3 @@ def _first_difference(sound, layout):
 def _pillow(data):
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image)
-
-
-def _position_of(remark, sound, layout, mode):
-    """Up to which byte the file is decoded without the remark, by halving."""
-    plain = _plain(sound, layout)
-    offset = len(sound) - len(plain)
-    words = remark.split("0x")[0]
-    low, high = layout.scans[0].start - offset, len(plain)
-    while high - low > 16:
-        middle = (low + high) // 2
-        seen = _strict(plain[:middle] + _END, mode)[1] or ""
-        low, high = (low, middle) if words in seen else (middle, high)
-    return low + offset

@@ -215,7 +215,7 @@ def decode_photograph(data, checked=False):
             pixels, alpha = _decode_jpeg(data, image), None
         else:
             pixels, alpha = _decode_with_pillow(image)
-    except PhotographError:
+    except (PhotographError, MemoryError):
         raise
     except tiff_damage.DamagedError as error:
         raise PhotographError(str(error)) from None
