@@ -20,8 +20,8 @@ _PROGRESSIVE, _ARITHMETIC = (0xC2, 0xCA), (0xC9, 0xCA)
 _DHT, _EOI, _SOS, _DNL, _DRI = 0xC4, 0xD9, 0xDA, 0xDC, 0xDD
 _SEGMENTS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # that follow a scan
 _END = b"\xff\xd9"
-# Without 0xff, which begins a mark; and what ends with fill bytes of 0xff is data before a 0.
-_MEANINGLESS = b"\0" + bytes((73 * i + 29) % 251 for i in range(63))
+# Without 0xff, which begins a mark. It begins with a one: libjpeg takes zeros for what is missing.
+_MEANINGLESS = bytes((73 * i + 181) % 251 for i in range(64))
 # Of 2048 zero bits each would be the same first code: thousands of equal coefficients.
 _HOLE = bytes(256)
 _UNSEEN = "not looked at"  # in place of a remark
@@ -365,7 +365,8 @@ def _first_difference(sound, layout):
             for end in (*scan.restarts[0].tolist(), scan.end):
                 end = min(end, len(sound) - len(_END))
                 if end > at:
-                    pieces += [sound[at:end], _MEANINGLESS]
+                    # without fill bytes, which are allowed before a mark
+                    pieces += [sound[at:end].rstrip(b"\xff"), _MEANINGLESS]
                     at = end
         after = _pillow(b"".join([*pieces, sound[at:]]))
     except MemoryError:
