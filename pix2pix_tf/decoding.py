@@ -71,7 +71,7 @@ def decode(data, decoder, name):
 
 def _decode_rgb8(data, name):
     try:
-        return np.ascontiguousarray(decode_photograph(data).rgb8())
+        return np.ascontiguousarray(decode_photograph(data, checked=True).rgb8())
     except PhotographError as error:
         raise PhotographError(f"{os.fsdecode(name)}: {error}") from None
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pix2pix_tf import bmp, color, kinds
+from pix2pix_tf import bmp, color, jpeg_damage, kinds
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.memory import NO_MEMORY, is_want_of_memory
@@ -25,6 +25,7 @@ from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.photographs import (
     PhotographError,
     bits_of,
+    cannot_decode,
     decode_photograph,
     open_image,
     orientation_of,
@@ -32,7 +33,7 @@ from pix2pix_tf.photographs import (
 )
 
 GREY_CHROMA = 2.0  # mean C* below which a photograph counts as grey
-_CACHE_VERSION = 2  # 2: kinds of TIFF, BMP and GIF are decoded otherwise
+_CACHE_VERSION = 2  # 1 missed damage, and let the graph decode kinds that it decodes wrongly
 _UNREAD = "unread"  # marks errors that may pass, such as missing permission: never cached
 _named = set()
 
@@ -167,25 +168,26 @@ def _examine(path):
 
 def examine(data):
     """The fields of an `IndexEntry` but path and name, or {"error": reason}, of encoded bytes."""
+    digest = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     try:
-        image, name = open_image(data)
+        readable = jpeg_damage.with_height(data)
+        image, name = open_image(readable)
         width, height = image.size
-        decoder = _decoder_for(image, name, data)
+        decoder = _decoder_for(image, name, data) if readable is data else "python"
         orientation = orientation_of(image)
         if decoder == "jpeg":
-            image.draft("RGB", (64, 64))
+            image, decoder = _small_jpeg(data, image)
         if decoder == "python":
             image = Image.fromarray(decode_photograph(data).rgb8())
             orientation = 1
             width, height = image.size
-        else:
-            image.load()
+        image.load()
         thumbnail = image.convert("RGB").resize((32, 32), Image.Resampling.BOX)
         chroma = color.chroma(color.rgb_to_lab(np.asarray(thumbnail))).mean()
     except PhotographError as error:
         return {"error": str(error)}
     except OSError as error:
-        return {"error": " ".join(str(error).split())}
+        return {"error": str(cannot_decode(name, error))}
     except Exception as error:  # whatever a parser stumbles over belongs to this one file
         if is_want_of_memory(error):
             return {"error": NO_MEMORY, _UNREAD: True}
@@ -197,8 +199,22 @@ def examine(data):
         "orientation": orientation,
         "decoder": decoder,
         "chroma": round(float(chroma), 3),
-        "digest": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+        "digest": digest,
     }
+
+
+def _small_jpeg(data, image):
+    """(the picture, at an eighth of its size if that is enough; its decoder) of a whole JPEG."""
+    try:
+        pixels, sound = jpeg_damage.decode(data, image.mode, eighth_of=image.size)
+    except jpeg_damage.DamagedError as error:
+        raise PhotographError(str(error)) from None
+    if sound is not data:  # TensorFlow would remark on it, or stumble, each time that it reads it
+        return image, "python"
+    if pixels is not None:
+        return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels), "jpeg"
+    image.draft("RGB", (64, 64))
+    return image, "jpeg"
 
 
 def _decoder_for(image, name, data):

@@ -5,6 +5,7 @@ Source: ITU-T T.800 annexes A.5.1 (SIZ marker) and I.5.3 (colour specification).
 
 import numpy as np
 
+from pix2pix_tf import quiet
 from pix2pix_tf.kinds import UnsupportedError
 
 _SIZ = b"\xff\x4f\xff\x51"
@@ -48,7 +49,8 @@ def decode_deep(data, image):
         raise UnsupportedError(
             f"JPEG 2000 of {bits} bits is read as gray, RGB or RGBA with channels alike; {_CONVERT}"
         )
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    with quiet.opencv():  # it remarks on files that tell no colour space
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.shape[:2] != image.size[::-1] or decoded.dtype != np.uint16:
         raise UnsupportedError(f"JPEG 2000 of {bits} bits is not supported; {_CONVERT}")
     if bits < 16:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import bmp, jpeg2000, kinds, png, tiff
+from pix2pix_tf import bmp, jpeg2000, jpeg_damage, kinds, png, quiet, tiff, tiff_damage
 from pix2pix_tf.memory import is_want_of_memory
 from pix2pix_tf.xmp import xmp_orientation
 
@@ -24,6 +24,7 @@ FORMAT_OF_SUFFIX = {suffix: name for name, names in SUFFIXES.items() for suffix 
 _WRITTEN = [name for name, format in kinds.FORMATS.items() if not format.result]
 # What many phones write, a JPEG with further pictures behind it; and a BMP without a file header.
 _SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
+_KINDS = {"F": "floating-point numbers", "I;16N": "of 16 bits in the machine's own byte order"}
 
 ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
@@ -33,6 +34,7 @@ TEMPORARY = (".pix2pix-tf-", ".tmp")  # how names of unfinished files begin and 
 # Pillow refuses pictures of more than 178 megapixels as decompression bombs, and warns at half of
 # that: scans are that large.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+quiet.pillow()
 
 
 class PhotographError(ValueError):
@@ -239,8 +241,14 @@ def read_bytes(path):
         raise PhotographError(error.strerror or str(error)) from None
 
 
-def decode_photograph(data):
-    """`read_photograph` of encoded bytes."""
+def decode_photograph(data, checked=False):
+    """`read_photograph` of encoded bytes.
+
+    Args:
+        data: the bytes.
+        checked: whether they were decoded before, and so what takes another process is known.
+    """
+    data = jpeg_damage.with_height(data)
     opened = _open(data)
     image, name, data = opened.image, opened.format, opened.data
     bits = bits_of(image)
@@ -252,9 +260,11 @@ def decode_photograph(data):
     try:
         if opened.page is not None:
             opened.page.check_strips()
+            if opened.page.reader != "samples" and not checked:
+                tiff_damage.check(data, image)
         if opened.page is not None and opened.page.reader == "samples":
             orientation = opened.page.orientation()
-            pixels, alpha = opened.page.samples()
+            pixels, alpha = opened.page.samples(checked)
         elif opened.page is not None and opened.page.reader == "opencv":
             opened.page.check_whole()
             if bits == 16:
@@ -266,19 +276,18 @@ def decode_photograph(data):
         elif name == "JPEG2000" and jpeg2000.is_deep(data) and image.mode not in ("L", "I;16"):
             image.load()
             pixels, alpha = jpeg2000.decode_deep(data, image)
+        elif name == "JPEG":
+            pixels, alpha = _decode_jpeg(data, image), None
         else:
-            pixels, alpha = _decode_whole_jpeg(data, image), None
-            if pixels is None:
-                pixels, alpha = _decode_with_pillow(image)
-    except PhotographError:
+            pixels, alpha = _decode_with_pillow(image)
+    except (PhotographError, MemoryError):
         raise
-    except kinds.UnsupportedError as error:
+    except (kinds.UnsupportedError, tiff_damage.DamagedError) as error:
         raise PhotographError(str(error)) from None
     except Exception as error:
         if is_want_of_memory(error):
             raise MemoryError from None
-        label = kinds.FORMATS[name].label
-        raise PhotographError(f"damaged {label}: {_one_line(error)}") from None
+        raise cannot_decode(name, error) from None
     pixels = _upright(pixels, orientation)
     alpha = None if alpha is None else _upright(alpha, orientation)
     return Photograph(pixels, alpha, **kept)
@@ -300,22 +309,25 @@ def _notices(opened):
     return (f"animated: the first picture of {count}",)
 
 
-def _decode_whole_jpeg(data, image):
-    """Pixels of a grey or RGB JPEG that has its end; None for others.
+def cannot_decode(name, error):
+    """The PhotographError of what a decoder raised: a sentence for its codes and byte counts."""
+    said, name = _one_line(error), kinds.FORMATS[name].label
+    if "truncated" in said.lower() or "not enough image data" in said:
+        return PhotographError(f"truncated {name}: the file ends before its picture does")
+    if "decoder error" in said or "when reading image file" in said or "decoding error" in said:
+        return PhotographError(f"damaged {name}: its pixels cannot be decoded")
+    return PhotographError(f"damaged {name}: {said}")
 
-    Pillow gives the same, but copies large pictures twice on the way into an array, and alone says
-    what is wrong with a file that was cut.
-    """
-    has_end = data[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
-    if image.format != "JPEG" or image.mode not in ("L", "RGB") or not has_end:
-        return None
-    import cv2
 
-    flags = cv2.IMREAD_GRAYSCALE if image.mode == "L" else cv2.IMREAD_COLOR_RGB
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None or pixels.shape[1::-1] != image.size:
-        return None
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def _decode_jpeg(data, image):
+    """Pixels of a JPEG that holds all of its picture."""
+    try:
+        pixels, sound = jpeg_damage.decode(data, image.mode)
+    except jpeg_damage.DamagedError as error:
+        raise PhotographError(str(error)) from None
+    if pixels is not None:
+        return pixels
+    return _decode_with_pillow(Image.open(io.BytesIO(sound)))[0]
 
 
 def _decode_with_pillow(image):
@@ -327,7 +339,8 @@ def _decode_with_pillow(image):
         return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
     if image.mode in ("F", "I;16N"):
         raise PhotographError(
-            f"pixels of kind {image.mode} are not supported; convert the file to 8 or 16 bits"
+            f"its pixels are {_KINDS[image.mode]}, which are not supported; "
+            "convert the file to 8 or 16 bits"
         )
     transparent = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
     grey = image.mode in ("1", "L", "LA", "La")
@@ -343,7 +356,8 @@ def _decode_with_pillow(image):
 def _decode_with_opencv(data):
     import cv2
 
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    with quiet.opencv():  # it logs each tag of a TIFF that it does not know
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype not in (np.uint8, np.uint16) or decoded.ndim != 3:
         raise PhotographError("damaged: its pixels cannot be decoded")
     if decoded.shape[-1] == 4:

@@ -9,7 +9,7 @@ One picture at a time, so that memory does not grow with the batch. The geometry
 
 import tensorflow as tf
 
-from pix2pix_tf import color, headers
+from pix2pix_tf import color, headers, jpeg_graph
 from pix2pix_tf.decoding import three_channels, upright
 
 STRIP_PIXELS = 1 << 18  # full-size float colour exists for so many pixels at a time
@@ -206,7 +206,7 @@ def decode_checked(data, most_pixels):
 
     def decode(data):
         def jpeg():
-            return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+            return jpeg_graph.decode(data, header["height"])
 
         def bmp():
             pixels = tf.strings.substr(data, tf.constant(0, tf.int64), header["end"])
@@ -214,18 +214,20 @@ def decode_checked(data, most_pixels):
 
         decoders = [
             lambda: nothing,
-            jpeg,
             lambda: tf.io.decode_png(data),
             lambda: tf.io.decode_webp(data)[0],  # of the frames, of which a still picture has one
             bmp,
         ]
-        return tf.ensure_shape(tf.switch_case(header["format"], decoders), (None, None, None))
+        decoders = [lambda d=d: (d(), header["height"]) for d in decoders]
+        decoders.insert(headers.JPEG, jpeg)
+        image, rows = tf.switch_case(header["format"], decoders)
+        return tf.ensure_shape(image, (None, None, None)), rows
 
     def decoded():
         # A failing operation would fail the whole request: a data set can pass over it.
         pictures = tf.data.Dataset.from_tensors(data).map(decode)
         pictures = pictures.ignore_errors()
-        image = pictures.reduce(nothing, lambda before, image: image)
+        image, rows = pictures.reduce((nothing, header["height"]), lambda before, now: now)
         whole = tf.reduce_all(tf.shape(image)[:2] == [header["height"], header["width"]])
         words = tf.strings.join(
             [
@@ -234,6 +236,11 @@ def decode_checked(data, most_pixels):
                 ": its pixels cannot be decoded",
             ]
         )
+        part = tf.strings.format(
+            "truncated JPEG: {} of {} rows could be read", (rows, header["height"])
+        )
+        words = tf.where(whole, part, words)
+        whole &= rows == header["height"]
         image = tf.cond(whole, lambda: upright(image, header["orientation"]), lambda: nothing)
         return image, tf.where(whole, "", words)
 

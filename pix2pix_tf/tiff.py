@@ -12,7 +12,7 @@ import struct
 import numpy as np
 from PIL import TiffImagePlugin
 
-from pix2pix_tf import color
+from pix2pix_tf import color, tiff_damage
 from pix2pix_tf.kinds import UnsupportedError
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -32,7 +32,7 @@ _SIZES |= {16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _MOST_PAGES, _MOST_VALUES = 10_000, 1 << 22
 _MOST_BYTES = 1 << 31  # of unpacked samples; 178 megapixels of 16-bit RGBA have two thirds of that
-_BAND_BYTES = 1 << 24  # unpacked at a time, where the strips allow it
+_BAND_BYTES = 1 << 26  # unpacked at a time, where the strips allow it
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 _BYTEWISE = {1, 5, 8, 32946, 32773, 34925, 50000}  # compressions of bytes, whatever these mean
@@ -138,8 +138,11 @@ class Page:
                 "scale it down"
             )
 
-    def samples(self):
+    def samples(self, checked=False):
         """Pixels as `Photograph` has them, not yet upright.
+
+        Args:
+            checked: whether they were read before, and so the file is known to be sound.
 
         Returns:
             (pixels, alpha): uint8 or uint16 (height, width, 1 or 3), and (height, width, 1) or
@@ -149,7 +152,7 @@ class Page:
             UnsupportedError: for values of which nobody can say what is black and what is white.
             OSError, ValueError: if the file is damaged.
         """
-        raw = _samples(self.directory, self.data)
+        raw = _samples(self.directory, self.data, checked)
         return _pixels_of(raw, self.directory)
 
 
@@ -341,7 +344,7 @@ def _reader_of(d):
     return "samples"
 
 
-def _samples(d, data):
+def _samples(d, data, checked):
     """(height, width, channels) of the file's own kind of number."""
     width, height, bits = d.number(WIDTH), d.number(HEIGHT), d.number(BITS, 1)
     planes = d.channels if d.number(PLANAR, 1) == 2 else 1
@@ -369,7 +372,7 @@ def _samples(d, data):
             top, bottom = first * rows, min(last * rows, height)
             count = len(numbers) * rows if tiled else bottom - top
             packed = _unpacked(
-                d, data, [(begins[i], sizes[i]) for i in numbers], count, row_bytes, rows
+                d, data, [(begins[i], sizes[i]) for i in numbers], count, row_bytes, rows, checked
             )
             numbers = _numbers(d, packed, across_size, channels, bits, dtype)
             if tiled:
@@ -394,7 +397,7 @@ def _dtype(d, bits):
     raise UnsupportedError(f"TIFF of {words} of {bits} bits is not supported; {_CONVERT}")
 
 
-def _unpacked(d, data, segments, rows, row_bytes, segment_rows):
+def _unpacked(d, data, segments, rows, row_bytes, segment_rows, checked):
     """The bytes of strips or tiles, one below the other: uint8 (rows, row_bytes)."""
     if any(begin + size > len(data) for begin, size in segments):
         raise ValueError(_CUT)
@@ -429,7 +432,16 @@ def _unpacked(d, data, segments, rows, row_bytes, segment_rows):
     stand_in = _rewritten(bytes(8) + b"".join(pieces), "<", entries)
     # Not through Image.open, which takes these bytes for pixels and may find them too many.
     with TiffImagePlugin.TiffImageFile(io.BytesIO(stand_in)) as image:
+        if not checked:
+            _check(stand_in, image)
         return np.asarray(image)
+
+
+def _check(data, image):
+    try:
+        tiff_damage.check(data, image)
+    except tiff_damage.DamagedError:  # whose rows are those of the strips handed on
+        raise ValueError("its compressed pixels cannot be decoded") from None
 
 
 def _numbers(d, packed, width, channels, bits, dtype):

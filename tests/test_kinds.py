@@ -85,7 +85,7 @@ def test_bmp_of_bit_fields(drawing, name, header):
     assert np.abs(photograph.pixels - expected).max() <= 1
     assert photograph.format == "BMP"
     assert examine(data)["decoder"] == "python"
-    with pytest.raises(PhotographError, match="damaged BMP"):
+    with pytest.raises(PhotographError, match=r"(damaged|truncated) BMP"):
         decode_photograph(data[:-500])
 
 
@@ -111,7 +111,7 @@ def test_bmp_that_is_run_length_encoded(drawing):
     pixels = decode_photograph(early).pixels
     assert np.array_equal(pixels[16:], drawing[16:])
     assert np.array_equal(np.unique(pixels[:16].reshape(-1, 3), axis=0), colours[:1])
-    with pytest.raises(PhotographError, match="damaged BMP"):
+    with pytest.raises(PhotographError, match=r"(damaged|truncated) BMP"):
         decode_photograph(data[:-100])
 
 
@@ -240,7 +240,7 @@ def test_avif_stays_avif(tmp_path, drawing):
     again = read_photograph(tmp_path / "a.avif").pixels
     assert np.abs(again.astype(int) - drawing).mean() < 3
     assert examine(data)["decoder"] == "python"
-    with pytest.raises(PhotographError, match="damaged AVIF"):
+    with pytest.raises(PhotographError, match=r"(damaged|truncated) AVIF"):
         decode_photograph(data[: len(data) // 2])
 
 
@@ -252,7 +252,7 @@ def test_jpeg_2000_becomes_png(drawing, codestream):
     assert np.array_equal(photograph.pixels, drawing)
     assert {output_suffix(f"a{suffix}") for suffix in SUFFIXES["JPEG2000"]} == {".png"}
     assert examine(data)["decoder"] == "python"
-    with pytest.raises(PhotographError, match="damaged JPEG 2000"):
+    with pytest.raises(PhotographError, match=r"(damaged|truncated) JPEG 2000"):
         decode_photograph(data[: len(data) // 2])
 
 
@@ -281,7 +281,7 @@ def test_heic(drawing, tmp_path):
         assert np.abs(photograph.pixels.astype(int) - drawing).mean() < 4
     assert [output_suffix(f"a{suffix}") for suffix in (".heic", ".HEIF", ".hif")] == [".jpg"] * 3
     assert examine(buffer.getvalue())["decoder"] == "python"
-    with pytest.raises(PhotographError, match="damaged HEIC"):
+    with pytest.raises(PhotographError, match=r"(damaged|truncated) HEIC"):
         decode_photograph(buffer.getvalue()[:400])
 
 
