@@ -87,7 +87,7 @@ class PhotographIndex:
         )
 
 
-def index_photographs(sources, cache=True, strict=False):
+def index_photographs(sources, cache=True, strict=False, others=None):
     """Indexes a folder, a glob, a text file of paths, or several of them.
 
     Args:
@@ -95,6 +95,7 @@ def index_photographs(sources, cache=True, strict=False):
         cache: keep the answers in `$PIX2PIX_TF_CACHE` (by default ~/.cache/pix2pix_tf), so that
             only new and changed files are read next time.
         strict: raise at the first unreadable file.
+        others: `OtherFiles` to count in, where several indexes make up one source.
 
     Returns:
         `PhotographIndex`. Unreadable files are named once on standard error.
@@ -102,7 +103,7 @@ def index_photographs(sources, cache=True, strict=False):
     Raises:
         PhotographError: if nothing can be read at all, or, with `strict`, any file cannot.
     """
-    others = OtherFiles()
+    others = OtherFiles() if others is None else others
     found = find_photographs(sources, others=others)
     kept = cache_file(*sorted({os.path.abspath(item.path.parent) for item in found}))
     known = load_cache(kept) if cache else {}

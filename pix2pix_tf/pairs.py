@@ -10,6 +10,7 @@ import numpy as np
 
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.index import PhotographIndex, index_photographs, report_left_out
+from pix2pix_tf.others import OtherFiles
 from pix2pix_tf.pair_folders import SIDES
 from pix2pix_tf.photographs import PhotographError, read_photograph
 
@@ -29,22 +30,28 @@ class PairIndex(PhotographIndex):
     Attributes:
         entries: an `IndexEntry` of A, or of A|B, each; its digest is that of the pair.
         errors: (name, reason) of the files that are left out.
+        others: what else the folders hold, in words.
         targets: an `IndexEntry` of B each, or None if a file holds A|B.
     """
 
-    targets: list | None
+    targets: list | None = None
 
     def pick(self, numbers):
         """The index of some of the pairs."""
         targets = None if self.targets is None else [self.targets[i] for i in numbers]
-        return PairIndex([self.entries[i] for i in numbers], self.errors, targets)
+        return dataclasses.replace(
+            self, entries=[self.entries[i] for i in numbers], targets=targets
+        )
 
     def summary(self):
         """Counts, such as '120 pairs (118 JPEG, 2 PNG), 1 left out'."""
         entries = [*self.entries, *(self.targets or [])]
         kinds = sorted({entry.format for entry in entries})
         counts = (f"{sum(entry.format == kind for entry in entries)} {kind}" for kind in kinds)
-        return f"{len(self.entries)} pairs ({', '.join(counts)}), {len(self.errors)} left out"
+        others = f", {self.others}" if self.others else ""
+        return (
+            f"{len(self.entries)} pairs ({', '.join(counts)}), {len(self.errors)} left out{others}"
+        )
 
     def shape(self):
         """The usual width of a file A|B over its height; None if A and B are separate files."""
@@ -69,14 +76,15 @@ def index_pairs(sets, strict=False):
         ValueError: for files that are expected to hold A|B and do not look like it.
     """
     entries, targets, errors, warnings = [], [], [], []
+    others = OtherFiles()
     for part in sets:
-        first = index_photographs(part.inputs, strict=strict)
+        first = index_photographs(part.inputs, strict=strict, others=others)
         errors += first.errors
         if part.targets is None:
             warnings += _check_side_by_side(part, first.entries)
             entries += first.entries
             continue
-        second = index_photographs(part.targets, strict=strict)
+        second = index_photographs(part.targets, strict=strict, others=others)
         couples, alone = match_pairs(part, first.entries, second.entries)
         for a, b in couples:
             reason = shapes_differ(_upright_size(a), _upright_size(b))
@@ -93,7 +101,8 @@ def index_pairs(sets, strict=False):
     if not entries:
         raise PhotographError(f"{errors[-1][0]}: {errors[-1][1]}; no pair is left")
     is_separate = sets[0].targets is not None
-    return PairIndex(entries, errors, targets if is_separate else None), warnings
+    index = PairIndex(entries, errors, others.summary(), targets if is_separate else None)
+    return index, warnings
 
 
 def list_pairs(sets):
