@@ -19,6 +19,7 @@ _MOST_SEGMENTS = 1000  # of a file that is looked through for its size and its E
 _MOST_EXIF_ENTRIES = 256
 _MOST_SCANS = 200  # of a progressive JPEG: each, of 40 bytes, costs a pass over the whole picture
 _MOST_TEXTS = 30  # of a PNG: each, of 8 KB, may unpack to 8 MB
+_BIT_FIELDS = 3  # compression of a BMP: none, but masks tell where each color stands
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _KNOWN_OTHERS = (  # (first byte, bytes there, what is said of them)
     (0, b"GIF8", "a GIF"),
@@ -43,7 +44,10 @@ def read_header(data, most_pixels):
 
     Returns:
         dict of scalars: "format" int32 (UNKNOWN, JPEG, PNG, WEBP or BMP), "width", "height" int32
-        (pixels as stored), "orientation" int32 (EXIF, 1…8), "problem" string: empty if the picture
+        (pixels as stored), "orientation" int32 (EXIF, 1…8), "color_key" int32 (3), the one
+        transparent color of a gray or RGB PNG in 16 bits, or -1, "channels" int32 (4), where in
+        TensorFlow's answer red, green, blue and alpha of a BMP stand, alpha -1 where there is none,
+        "problem" string: empty if the picture
         is accepted so far, or a sentence that says what came and what is accepted.
     """
     reader = _Reader(data)
@@ -82,6 +86,14 @@ def read_header(data, most_pixels):
         "height": tf.cast(tf.minimum(height, 2**31 - 1), tf.int32),
         "orientation": tf.cond(
             exif >= 0, lambda: _orientation(reader, exif), lambda: tf.constant(1)
+        ),
+        "color_key": tf.cond(
+            tf.equal(kind, PNG), lambda: _color_key(reader), lambda: tf.constant([-1] * 3)
+        ),
+        "channels": tf.cond(
+            tf.equal(kind, BMP) & (reader.number(30, 4, little=True) == _BIT_FIELDS),
+            lambda: tf.cast(_fields(reader), tf.int32),
+            lambda: tf.constant([0, 1, 2, -1]),
         ),
         "problem": problem,
     }
@@ -238,14 +250,53 @@ def _webp(reader):
     )
 
 
+def _color_key(reader):
+    """int32 (3): the color that a gray or RGB PNG has instead of alpha, as 16 bits; or -1."""
+
+    def chunk(position, found):
+        is_key = reader.equals(position + 4, b"tRNS")
+        return position + 12 + reader.number(position, 4), tf.where(is_key, position + 8, found)
+
+    def searching(position, found):
+        return (found < 0) & ~reader.equals(position + 4, b"IDAT")
+
+    _, found = _look_through(reader, 33, chunk, searching, results=1)
+    levels = tf.bitwise.left_shift(tf.constant(1, tf.int64), tf.minimum(reader.at(24), 16))
+    kind = reader.at(25)
+    places = found + tf.where(kind == 2, tf.constant([0, 2, 4], tf.int64), 0)
+    # Higher bits than the picture has are without meaning.
+    key = reader.number(places, 2) % levels * 65535 // tf.maximum(levels - 1, 1)
+    has_key = (found >= 0) & ((kind == 0) | (kind == 2))
+    return tf.cast(tf.where(has_key, key, -1), tf.int32)
+
+
 def _bmp(reader):
     header, bits = reader.number(14, 4, little=True), reader.number(28, 2, little=True)
     width, height = (reader.number(at, 4, little=True) for at in (18, 22))
     height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: rows from the top
-    plain = (header >= 40) & ((bits == 24) | (bits == 32)) & (reader.number(30, 4) == 0)
+    compression = reader.number(30, 4, little=True)
+    plain = (header >= 40) & ((bits == 24) | (bits == 32)) & (compression == 0)
+    fields = _fields(reader)
+    plain |= (
+        (bits == 32) & (compression == _BIT_FIELDS) & (header >= 40) & tf.reduce_all(fields[:3] >= 0)
+    )
     # TensorFlow takes palette indices for grey.
     problem = "BMP with a palette or compressed: expected 24 or 32 bits a pixel, uncompressed"
     return _answer(width, height, problem=tf.where(plain, "", problem))
+
+
+def _fields(reader):
+    """int64 (4): where TensorFlow's decoder puts red, green, blue and alpha of a BMP of 32 bits
+    whose header tells the byte of each by a mask; -1 where a mask is no byte.
+    """
+    masks = reader.number(54 + 4 * tf.range(4, dtype=tf.int64), 4, little=True)
+    # Headers of 40 and 52 bytes have no mask of alpha: other things stand in its place.
+    header = reader.number(14, 4, little=True)
+    masks *= tf.where(header >= 56, tf.constant([1] * 4, tf.int64), [1, 1, 1, 0])
+    # The decoder takes the bytes for blue, green, red and alpha.
+    bytes_of = tf.constant([0xFF0000, 0xFF00, 0xFF, 0xFF000000], tf.int64)
+    equal = masks[:, None] == bytes_of
+    return tf.where(tf.reduce_any(equal, 1), tf.argmax(equal, 1), -1)
 
 
 def _look_through(reader, start, step, searching, results):

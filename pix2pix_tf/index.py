@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pix2pix_tf import color
+from pix2pix_tf import color, profiles
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.photographs import (
@@ -30,7 +30,7 @@ from pix2pix_tf.photographs import (
 )
 
 GREY_CHROMA = 2.0  # mean C* below which a photograph counts as grey
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _UNREAD = "unread"  # marks errors that may pass, such as missing permission: never cached
 _named = set()
 
@@ -188,6 +188,8 @@ def examine(data):
 
 def _decoder_for(image, name, data):
     """Which decoder gives this image its right colours; each exclusion was seen to be needed."""
+    if profiles.conversion(image) is not None:
+        return "python"  # TensorFlow takes the pixels of any profile for sRGB
     if name == "JPEG":
         return "jpeg"
     transparent = "transparency" in image.info

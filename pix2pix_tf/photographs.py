@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix_tf import profiles, transparency
+
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -57,7 +59,8 @@ class Photograph:
         alpha: (height, width, 1) of the same dtype, or None.
         format: "JPEG", "PNG", …, a key of `SUFFIXES`.
         exif: raw EXIF with the orientation set to upright and no thumbnail, or None.
-        icc_profile: the embedded RGB profile, or None.
+        icc_profile: the embedded profile if it is that of sRGB, or None; pixels of others are
+            converted.
         dpi: (x, y) or None.
     """
 
@@ -185,11 +188,13 @@ def read_bytes(path):
 def decode_photograph(data):
     """`read_photograph` of encoded bytes."""
     image, name = open_image(data)
-    bits = bits_of(image)
+    bits, gray, is_cmyk = bits_of(image), profiles.is_gray(image), image.mode == "CMYK"
+    conversion = profiles.conversion(image)
+    transparency.scale_color_key(image)
     # Metadata is gathered first: Pillow drops the EXIF of a TIFF that it has turned upright.
     orientation = orientation_of(image)
-    kept = {"format": name, "exif": _clean_exif(image), "icc_profile": _rgb_profile(image)}
-    kept["dpi"] = _dpi(image)
+    kept = {"format": name, "exif": _clean_exif(image), "dpi": _dpi(image)}
+    kept["icc_profile"] = profiles.srgb_profile(image)
     try:
         if bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
             if image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2:
@@ -198,11 +203,14 @@ def decode_photograph(data):
                     "it to interleaved (contiguous) colours"
                 )
             image.load()  # says what is wrong with a damaged file; OpenCV would not
-            pixels, alpha = _decode_16_bit_colour(data)
+            pixels, alpha = _decode_16_bit_colour(data, image)
+            pixels = pixels[..., :1] if gray else pixels
         else:
             pixels, alpha = _decode_whole_jpeg(data, image), None
             if pixels is None:
-                pixels, alpha = _decode_with_pillow(image)
+                pixels, alpha = _decode_with_pillow(image, conversion)
+        if conversion is not None and not is_cmyk:
+            pixels = conversion.to_srgb(pixels)
     except PhotographError:
         raise
     except Exception as error:
@@ -230,7 +238,12 @@ def _decode_whole_jpeg(data, image):
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _decode_with_pillow(image):
+def _decode_with_pillow(image, conversion):
+    if not transparency.planes_are_readable(image):
+        raise PhotographError(
+            "TIFF that stores its colors and alpha plane by plane is not supported; convert it to "
+            "interleaved (contiguous) channels"
+        )
     inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # white is zero
     image.load()
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
@@ -238,31 +251,37 @@ def _decode_with_pillow(image):
         if grey.min() < 0 or grey.max() > 65535:
             raise PhotographError("32-bit grey is not supported; convert it to 16 bits")
         grey = 65535 - grey if inverted else grey  # Pillow turns 8 bits alone
-        return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
+        alpha = transparency.keyed(grey, image)
+        return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), alpha
     if image.mode in ("F", "I;16N"):
         raise PhotographError(
             f"pixels of kind {image.mode} are not supported; convert the file to 8 or 16 bits"
         )
+    if image.mode == "CMYK" and conversion is not None:
+        return conversion.to_srgb(image), None
     transparent = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
-    grey = image.mode in ("1", "L", "LA", "La")
+    grey, image_format = image.mode in ("1", "L", "LA", "La"), image.format
     image = image.convert(("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB"))
     pixels = np.asarray(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if not transparent:
         return pixels, None
     alpha = pixels[..., -1:]
-    return pixels[..., :-1], None if alpha.min() == 255 else alpha
+    # Many programs that write BMP leave the fourth byte 0.
+    opaque = alpha.min() == 255 or (image_format == "BMP" and alpha.max() == 0)
+    return pixels[..., :-1], None if opaque else alpha
 
 
-def _decode_16_bit_colour(data):
+def _decode_16_bit_colour(data, image):
     import cv2
 
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise PhotographError("damaged or unsupported 16-bit picture; convert it to a 16-bit PNG")
+    alpha = None
     if decoded.shape[-1] == 4:
-        return decoded[..., 2::-1], decoded[..., 3:]
-    return decoded[..., ::-1], None
+        decoded, alpha = transparency.separated(decoded, transparency.extra_samples(image))
+    return decoded[..., ::-1], alpha
 
 
 def _upright(pixels, orientation):
@@ -294,12 +313,6 @@ def _clean_exif(image):
         return exif.tobytes() if exif else None  # Pillow writes no thumbnail directory
     except Exception:  # a damaged EXIF block is left behind, the picture is kept
         return None
-
-
-def _rgb_profile(image):
-    profile = image.info.get("icc_profile")
-    # Bytes 16–19 of a profile name its colour space. A grey or CMYK profile would misdescribe RGB.
-    return profile if profile and profile[16:20] == b"RGB " else None
 
 
 def _dpi(image):
@@ -393,7 +406,11 @@ def _encode(photograph, name):
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels / 257.0).astype(np.uint8)
         alpha = None if alpha is None else np.round(alpha / 257.0).astype(np.uint8)
-    if name in ("JPEG", "BMP") and alpha is not None:
+    if name == "BMP" and alpha is not None:  # Pillow would not say that there is alpha
+        colors = np.broadcast_to(pixels[..., ::-1], (*pixels.shape[:2], 3))
+        rows = np.concatenate([colors, alpha], axis=-1)[::-1]
+        return transparency.bmp_header(*pixels.shape[1::-1]) + rows.tobytes()
+    if name == "JPEG" and alpha is not None:
         pixels = Photograph(pixels, alpha).over_white()
     elif alpha is not None:
         pixels = np.concatenate([pixels, alpha], axis=-1)
@@ -445,7 +462,10 @@ def _encode_16_bit(photograph, name):
     done, encoded = cv2.imencodeWithMetadata(suffix, np.ascontiguousarray(pixels), kinds, blocks)
     if not done:
         raise OSError(f"OpenCV could not encode a 16-bit {name}")
-    return encoded.tobytes()
+    encoded = encoded.tobytes()
+    if name == "TIFF" and photograph.alpha is not None:
+        encoded = transparency.with_straight_alpha(encoded)
+    return encoded
 
 
 def _one_line(error):
