@@ -276,10 +276,8 @@ def _bmp(reader):
     height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: rows from the top
     compression = reader.number(30, 4, little=True)
     plain = (header >= 40) & ((bits == 24) | (bits == 32)) & (compression == 0)
-    fields = _fields(reader)
-    plain |= (
-        (bits == 32) & (compression == _BIT_FIELDS) & (header >= 40) & tf.reduce_all(fields[:3] >= 0)
-    )
+    masked = (header >= 40) & (bits == 32) & (compression == _BIT_FIELDS)
+    plain |= masked & tf.reduce_all(_fields(reader)[:3] >= 0)
     # TensorFlow takes palette indices for grey.
     problem = "BMP with a palette or compressed: expected 24 or 32 bits a pixel, uncompressed"
     return _answer(width, height, problem=tf.where(plain, "", problem))

@@ -185,8 +185,10 @@ def read_bytes(path):
         raise PhotographError(error.strerror or str(error)) from None
 
 
-def decode_photograph(data):
-    """`read_photograph` of encoded bytes."""
+def decode_photograph(data, ratio=1):
+    """`read_photograph` of encoded bytes; of a JPEG that is known to be whole, at 1/ratio of its
+    size: 1, 2, 4 or 8.
+    """
     image, name = open_image(data)
     bits, gray, is_cmyk = bits_of(image), profiles.is_gray(image), image.mode == "CMYK"
     conversion = profiles.conversion(image)
@@ -206,7 +208,9 @@ def decode_photograph(data):
             pixels, alpha = _decode_16_bit_colour(data, image)
             pixels = pixels[..., :1] if gray else pixels
         else:
-            pixels, alpha = _decode_whole_jpeg(data, image), None
+            if ratio > 1:
+                image.draft(None, tuple(max(1, side // ratio) for side in image.size))
+            pixels, alpha = _decode_whole_jpeg(data, image) if ratio == 1 else None, None
             if pixels is None:
                 pixels, alpha = _decode_with_pillow(image, conversion)
         if conversion is not None and not is_cmyk:

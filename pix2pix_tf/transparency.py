@@ -96,7 +96,7 @@ def with_straight_alpha(data):
 
 
 def bmp_header(width, height):
-    """What stands before the pixels of a BMP with alpha: rows from below, blue first, alpha last."""
+    """What stands before the pixels of a BMP with alpha: rows from below, of blue … alpha."""
     size, masks = 4 * width * height, (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     begin = 14 + 108
     header = struct.pack("<2sI4xI", b"BM", begin + size, begin)
