@@ -7,6 +7,7 @@ here, to within half a level of 8 bits, or its table is sampled, to within about
 Sources: ICC.1:2022 (profiles), IEC 61966-2-1 (sRGB).
 """
 
+import contextlib
 import functools
 import io
 import struct
@@ -23,6 +24,8 @@ _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"
 _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # that describe the pixels of a picture
 _INTENT = ImageCms.Intent.PERCEPTUAL  # the one meant for photographs
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC
+# What damaged profiles end in.
+_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError, KeyError, struct.error)
 _D50 = (0.9642, 1.0, 0.8249)  # white of the space that profiles are connected by
 _EXACT = ImageCms.Flags.NOOPTIMIZE  # slower; by default curves are off by 350 of 65535
 
@@ -79,7 +82,7 @@ def _interpreted(profile):
         if white - black < _LEAST_CONTRAST:
             return None
         return _SRGB if found.is_srgb() else found
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, struct.error):
+    except _ERRORS:
         return None
 
 
@@ -145,16 +148,19 @@ class _RGB(_Conversion):
     @functools.cached_property
     def _deep(self):
         """The conversion of uint16 (…, 3)."""
-        tags = _tags(self.profile)
-        opened = _opened(self.profile).profile
-        # A table goes before curves and a matrix, which such profiles may hold besides.
-        has_table = any(name[:3] in (b"A2B", b"D2B") for name in tags)
-        if opened.is_matrix_shaper and not has_table:
-            curves = [
-                color.to_linear(_curve(_gray_profile(tags[name])))
-                for name in (b"rTRC", b"gTRC", b"bTRC")
-            ]
-            return _Matrix(curves, np.linalg.solve(_colorants(_srgb().profile), _colorants(opened)))
+        with contextlib.suppress(*_ERRORS):
+            tags = _tags(self.profile)
+            opened = _opened(self.profile).profile
+            # A table goes before curves and a matrix, which such profiles may hold besides.
+            has_table = any(name[:3] in (b"A2B", b"D2B") for name in tags)
+            if opened.is_matrix_shaper and not has_table:
+                curves = [
+                    color.to_linear(_curve(_gray_profile(tags[name])))
+                    for name in (b"rTRC", b"gTRC", b"bTRC")
+                ]
+                return _Matrix(
+                    curves, np.linalg.solve(_colorants(_srgb().profile), _colorants(opened))
+                )
         return _Table(self.profile, self.ramp)
 
 
