@@ -44,11 +44,11 @@ def read_header(data, most_pixels):
 
     Returns:
         dict of scalars: "format" int32 (UNKNOWN, JPEG, PNG, WEBP or BMP), "width", "height" int32
-        (pixels as stored), "orientation" int32 (EXIF, 1…8), "color_key" int32 (3), the one
-        transparent color of a gray or RGB PNG in 16 bits, or -1, "channels" int32 (4), where in
-        TensorFlow's answer red, green, blue and alpha of a BMP stand, alpha -1 where there is none,
-        "problem" string: empty if the picture
-        is accepted so far, or a sentence that says what came and what is accepted.
+        (pixels as stored), "orientation" int32 (EXIF, 1…8), "problem" string: empty if the picture
+        is accepted so far, or a sentence that says what came and what is accepted. And of vectors:
+        "color_key" int32 (3), the one transparent color of a gray or RGB PNG as 16 bits, or -1;
+        "channels" int32 (4), where TensorFlow's decoder puts red, green, blue and alpha of a BMP,
+        -1 for no alpha.
     """
     reader = _Reader(data)
     kind = tf.case(

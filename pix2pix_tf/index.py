@@ -188,7 +188,7 @@ def examine(data):
 
 def _decoder_for(image, name, data):
     """Which decoder gives this image its right colours; each exclusion was seen to be needed."""
-    if profiles.conversion(image) is not None:
+    if profiles.conversion(profiles.embedded(image), profiles.space_of(image)) is not None:
         return "python"  # TensorFlow takes the pixels of any profile for sRGB
     if name == "JPEG":
         return "jpeg"

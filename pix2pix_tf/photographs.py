@@ -190,13 +190,13 @@ def decode_photograph(data, ratio=1):
     size: 1, 2, 4 or 8.
     """
     image, name = open_image(data)
-    bits, gray, is_cmyk = bits_of(image), profiles.is_gray(image), image.mode == "CMYK"
-    conversion = profiles.conversion(image)
+    bits, space, profile = bits_of(image), profiles.space_of(image), profiles.embedded(image)
+    conversion = profiles.conversion(profile, space)
     transparency.scale_color_key(image)
     # Metadata is gathered first: Pillow drops the EXIF of a TIFF that it has turned upright.
     orientation = orientation_of(image)
     kept = {"format": name, "exif": _clean_exif(image), "dpi": _dpi(image)}
-    kept["icc_profile"] = profiles.srgb_profile(image)
+    kept["icc_profile"] = profiles.srgb_profile(profile)
     try:
         if bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
             if image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2:
@@ -206,14 +206,14 @@ def decode_photograph(data, ratio=1):
                 )
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data, image)
-            pixels = pixels[..., :1] if gray else pixels
+            pixels = pixels[..., :1] if space == profiles.GRAY else pixels
         else:
             if ratio > 1:
                 image.draft(None, tuple(max(1, side // ratio) for side in image.size))
             pixels, alpha = _decode_whole_jpeg(data, image) if ratio == 1 else None, None
             if pixels is None:
                 pixels, alpha = _decode_with_pillow(image, conversion)
-        if conversion is not None and not is_cmyk:
+        if conversion is not None and space != profiles.CMYK:
             pixels = conversion.to_srgb(pixels)
     except PhotographError:
         raise

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 
 from pix2pix_tf import color
 
+GRAY, RGB, CMYK, LAB = b"GRAY", b"RGB ", b"CMYK", b"Lab "  # as bytes 16 to 19 of profiles name them
 _SAME_AS_SRGB = 3  # levels of 8 bits: compact sRGB profiles round their curve, gamma 2.2 is 9 off
 _LEAST_CONTRAST = 64  # levels between white and black, below which a profile must be damaged
 _STRIP_PIXELS = 1 << 18  # converted at a time, so that a large scan needs no large copies
@@ -30,41 +31,40 @@ _D50 = (0.9642, 1.0, 0.8249)  # white of the space that profiles are connected b
 _EXACT = ImageCms.Flags.NOOPTIMIZE  # slower; by default curves are off by 350 of 65535
 
 
-def conversion(image):
-    """What converts the pixels of an image to sRGB.
+def embedded(image):
+    """The profile that an opened image brings, or no bytes."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else b""
+
+
+def space_of(image):
+    """What an image just opened, its pixels not loaded yet, stores: a space as profiles name it."""
+    # Pillow calls a PNG of gray and alpha of 16 bits RGBA; the way to decode it tells the truth.
+    as_stored = image.tile[0].args if image.tile else ""
+    if image.mode in _GRAY_MODES or str(as_stored).startswith("LA;16"):
+        return GRAY
+    return {"CMYK": CMYK, "LAB": LAB}.get(image.mode, RGB)
+
+
+def conversion(profile, space):
+    """What converts pixels to sRGB.
 
     Args:
-        image: PIL.Image just opened, its pixels not loaded yet.
+        profile: see `embedded`.
+        space: of the pixels, see `space_of`.
 
     Returns:
         An object with `to_srgb`, or None where pixels are taken as they are: without a profile,
         with one that is sRGB by what it does, and with one that is damaged or of another kind of
         pixels, such as an RGB profile in a gray JPEG.
     """
-    profile = _profile_of(image)
-    space = {"CMYK": b"CMYK", "LAB": b"Lab "}.get(image.mode, b"RGB ")
-    if profile[16:20] != (b"GRAY" if is_gray(image) else space):
-        return None
-    found = _interpreted(profile)
+    found = _interpreted(profile) if profile[16:20] == space else None
     return None if found is _SRGB else found
 
 
-def is_gray(image):
-    """Whether an image just opened stores gray, with or without alpha."""
-    # Pillow calls a PNG of gray and alpha of 16 bits RGBA; the way to decode it tells the truth.
-    as_stored = image.tile[0].args if image.tile else ""
-    return image.mode in _GRAY_MODES or str(as_stored).startswith("LA;16")
-
-
-def srgb_profile(image):
-    """The embedded profile if it is an RGB one that is sRGB by what it does; otherwise None."""
-    profile = _profile_of(image)
-    return profile if profile[16:20] == b"RGB " and _interpreted(profile) is _SRGB else None
-
-
-def _profile_of(image):
-    profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) else b""
+def srgb_profile(profile):
+    """The profile itself if it is an RGB one that is sRGB by what it does; otherwise None."""
+    return profile if profile[16:20] == RGB and _interpreted(profile) is _SRGB else None
 
 
 _SRGB = object()
@@ -73,7 +73,7 @@ _SRGB = object()
 @functools.lru_cache(maxsize=16)  # the photographs of a folder share few profiles
 def _interpreted(profile):
     """`_SRGB`, a conversion, or None if the profile makes no sense."""
-    kind = {b"GRAY": _Gray, b"RGB ": _RGB, b"CMYK": _CMYK}.get(profile[16:20])
+    kind = {GRAY: _Gray, RGB: _RGB, CMYK: _CMYK}.get(profile[16:20])
     if kind is None or profile[12:16] not in _CLASSES:
         return None
     try:
@@ -299,7 +299,7 @@ def _srgb_curve():
 
 def _gray_profile(curve):
     """A gray profile of a curve, which is the content of a tag of another profile."""
-    return _written(b"GRAY", {b"kTRC": curve})
+    return _written(GRAY, {b"kTRC": curve})
 
 
 def _plane_profile(axis):
@@ -310,7 +310,7 @@ def _plane_profile(axis):
     table += struct.pack(">9i", *(round(65536 * value) for value in matrix.ravel()))
     straight = [0, 65535]
     values = [2, 2, *straight * 3, *[0] * 4, *[65535] * 4, *straight]
-    return _written(b"GRAY", {b"B2A0": table + struct.pack(f">{len(values)}H", *values)})
+    return _written(GRAY, {b"B2A0": table + struct.pack(f">{len(values)}H", *values)})
 
 
 def _written(space, tags):
