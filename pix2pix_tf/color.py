@@ -146,6 +146,17 @@ def chroma(lab):
     return xp.sqrt(lab[..., 1] ** 2 + lab[..., 2] ** 2)
 
 
+def to_linear(rgb):
+    """Linear light, float32 in [0, 1], of sRGB levels: uint8, uint16, or float in [0, 1]."""
+    return _linear_from_srgb(*_as_float01(rgb))
+
+
+def from_linear(linear):
+    """sRGB, float32 in [0, 1], of linear light, which is clipped to what sRGB can show."""
+    xp, linear = _as_float32(linear)
+    return _srgb_from_linear(xp, _clip(xp, linear))
+
+
 def to_uint8(rgb):
     """sRGB float in [0, 1] → uint8, rounded and clipped."""
     return _quantise(rgb, 255, "uint8")

@@ -23,15 +23,14 @@ def decoder_number(decoder, width, height, side):
     Args:
         decoder: "jpeg", "graph" or "python", see `index.IndexEntry`.
         width, height: of the picture as stored.
-        side: to which the picture will be resized. A JPEG is decoded smaller while it stays at
-            least twice as large as that.
+        side: to which the picture will be resized. A JPEG is decoded smaller, in Python too, while
+            it stays at least twice as large as that.
     """
-    if decoder == "python":
-        return _PYTHON
     if decoder == "graph":
         return _GRAPH
     spare = min(width, height) / (2 * side)
-    return max(i for i, ratio in enumerate(_JPEG_RATIOS) if ratio == 1 or ratio <= spare)
+    reduction = max(i for i, ratio in enumerate(_JPEG_RATIOS) if ratio == 1 or ratio <= spare)
+    return reduction if decoder == "jpeg" else _PYTHON + reduction
 
 
 def decode(data, decoder, name):
@@ -61,17 +60,19 @@ def decode(data, decoder, name):
         return three_channels(tf.io.decode_image(data, expand_animations=False))
 
     def python():
-        rgb = tf.numpy_function(_decode_rgb8, [data, name], tf.uint8)
+        ratio = tf.gather(_JPEG_RATIOS, tf.maximum(decoder - _PYTHON, 0))
+        rgb = tf.numpy_function(_decode_rgb8, [data, name, ratio], tf.uint8)
         return tf.ensure_shape(rgb, (None, None, 3))
 
     branches = [*(jpeg(ratio) for ratio in _JPEG_RATIOS), graph, python]
-    rgb = tf.switch_case(decoder, branches)
+    rgb = tf.switch_case(tf.minimum(decoder, _PYTHON), branches)
     return tf.ensure_shape(rgb, (None, None, 3))
 
 
-def _decode_rgb8(data, name):
+def _decode_rgb8(data, name, ratio):
     try:
-        return np.ascontiguousarray(decode_photograph(data, checked=True).rgb8())
+        photograph = decode_photograph(data, checked=True, ratio=int(ratio))
+        return np.ascontiguousarray(photograph.rgb8())
     except PhotographError as error:
         raise PhotographError(f"{os.fsdecode(name)}: {error}") from None
 

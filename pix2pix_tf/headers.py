@@ -25,6 +25,7 @@ _MOST_SEGMENTS = 1000  # of a file that is looked through for its size and its E
 _MOST_EXIF_ENTRIES = 256
 _MOST_SCANS = 200  # of a progressive JPEG: each, of 40 bytes, costs a pass over the whole picture
 _MOST_TEXTS = 30  # of a PNG: each, of 8 KB, may unpack to 8 MB
+_BIT_FIELDS = 3  # compression of a BMP: none, but masks tell where each color stands
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _ALSO_TEXT = ((0, b"{", kinds.TEXT, ""), (0, b"<", kinds.TEXT, ""))
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
@@ -41,7 +42,10 @@ def read_header(data, most_pixels):
         dict of scalars: "format" int32 (UNKNOWN, JPEG, PNG, WEBP or BMP), "width", "height" int32
         (pixels as stored), "orientation" int32 (EXIF's, or XMP's where that tells none, 1…8),
         "end" int64 (bytes that the decoder is to see), "problem" string: empty if the picture is
-        accepted so far, or a sentence that says what came and what is accepted.
+        accepted so far, or a sentence that says what came and what is accepted. And of vectors:
+        "color_key" int32 (3), the one transparent color of a gray or RGB PNG as 16 bits, or -1;
+        "channels" int32 (4), where TensorFlow's decoder puts red, green, blue and alpha of a BMP,
+        -1 for no alpha.
     """
     reader = _Reader(data)
     kind = tf.case(
@@ -80,6 +84,14 @@ def read_header(data, most_pixels):
         "height": tf.cast(tf.minimum(height, 2**31 - 1), tf.int32),
         "orientation": _orientation(exif, xmp),
         "end": tf.where(end < 0, reader.size, end),
+        "color_key": tf.cond(
+            tf.equal(kind, PNG), lambda: _color_key(reader), lambda: tf.constant([-1] * 3)
+        ),
+        "channels": tf.cond(
+            tf.equal(kind, BMP) & (reader.number(30, 4, little=True) == _BIT_FIELDS),
+            lambda: tf.cast(_fields(reader), tf.int32),
+            lambda: tf.constant([0, 1, 2, -1]),
+        ),
         "problem": problem,
     }
 
@@ -365,22 +377,43 @@ def _webp(reader):
     )
 
 
+def _color_key(reader):
+    """int32 (3): the color that a gray or RGB PNG has instead of alpha, as 16 bits; or -1."""
+
+    def chunk(position, found):
+        is_key = reader.equals(position + 4, b"tRNS")
+        return position + 12 + reader.number(position, 4), tf.where(is_key, position + 8, found)
+
+    def searching(position, found):
+        return (found < 0) & ~reader.equals(position + 4, b"IDAT")
+
+    _, found = _look_through(reader, 33, chunk, searching, results=1)
+    levels = tf.bitwise.left_shift(tf.constant(1, tf.int64), tf.minimum(reader.at(24), 16))
+    kind = reader.at(25)
+    places = found + tf.where(kind == 2, tf.constant([0, 2, 4], tf.int64), 0)
+    # Higher bits than the picture has are without meaning.
+    key = reader.number(places, 2) % levels * 65535 // tf.maximum(levels - 1, 1)
+    has_key = (found >= 0) & ((kind == 0) | (kind == 2))
+    return tf.cast(tf.where(has_key, key, -1), tf.int32)
+
+
 def _bmp(reader):
     header, bits = reader.number(14, 4, little=True), reader.number(28, 2, little=True)
     width, height = (reader.number(at, 4, little=True) for at in (18, 22))
     height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: rows from the top
     compression, begin = reader.number(30, 4, True), reader.number(10, 4, True)
-    masks = reader.number([54, 58, 62, 66], 4, True)
-    has_alpha = (header >= 56) & (masks[3] != 0)
-    common_fields = (bits == 32) & (compression == 3) & ~has_alpha
-    common_fields &= tf.reduce_all(masks[:3] == [0xFF0000, 0xFF00, 0xFF])
+    whole_bytes = (bits == 32) & (compression == _BIT_FIELDS)
+    whole_bytes &= tf.reduce_all(_fields(reader)[:3] >= 0)
     uncompressed = ((bits == 24) | (bits == 32)) & (compression == 0)
     expected = ": expected 24 or 32 bits a pixel, uncompressed"
     kinds_of_it = [  # the last that is true is told
         (bits < 1, "BMP with a palette or compressed"),
         ((bits >= 1) & (bits <= 8), "BMP with a palette"),  # indices would be taken for gray
         ((compression == 1) | (compression == 2), "BMP with a palette and compressed"),
-        ((compression == 3) | (compression == 6), "BMP with fields of bits for its channels"),
+        (
+            (compression == _BIT_FIELDS) | (compression == 6),
+            "BMP with fields of bits for its channels",
+        ),
         (bits == 16, "BMP of 16 bits a pixel"),
         (header < 40, "BMP of the oldest kind or without its header"),
         (bits < 1, "BMP with a palette or compressed"),
@@ -388,10 +421,24 @@ def _bmp(reader):
     problem = tf.constant("BMP of a rare kind" + expected)
     for is_it, name in kinds_of_it:
         problem = tf.where(is_it, name + expected, problem)
-    problem = tf.where((header >= 40) & (uncompressed | common_fields), "", problem)
+    problem = tf.where((header >= 40) & (uncompressed | whole_bytes), "", problem)
     # The decoder refuses bytes behind the pixels.
     end = begin + (width * bits + 31) // 32 * 4 * height
     return _answer(width, height, end=end, problem=problem)
+
+
+def _fields(reader):
+    """int64 (4): where TensorFlow's decoder puts red, green, blue and alpha of a BMP of 32 bits
+    whose header tells the byte of each by a mask; -1 where a mask is no byte.
+    """
+    masks = reader.number(54 + 4 * tf.range(4, dtype=tf.int64), 4, little=True)
+    # Headers of 40 and 52 bytes have no mask of alpha: other things stand in its place.
+    header = reader.number(14, 4, little=True)
+    masks *= tf.where(header >= 56, tf.constant([1] * 4, tf.int64), [1, 1, 1, 0])
+    # The decoder takes the bytes for blue, green, red and alpha.
+    bytes_of = tf.constant([0xFF0000, 0xFF00, 0xFF, 0xFF000000], tf.int64)
+    equal = masks[:, None] == bytes_of
+    return tf.where(tf.reduce_any(equal, 1), tf.argmax(equal, 1), -1)
 
 
 def _look_through(reader, start, step, searching, results):

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pix2pix_tf import bmp, color, jpeg_damage, kinds
+from pix2pix_tf import bmp, color, jpeg_damage, kinds, profiles
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.memory import NO_MEMORY, is_want_of_memory
@@ -220,6 +220,8 @@ def _small_jpeg(data, image):
 
 def _decoder_for(image, name, data):
     """Which decoder gives this image its right colours; each exclusion was seen to be needed."""
+    if profiles.conversion(profiles.embedded(image), profiles.space_of(image)) is not None:
+        return "python"  # TensorFlow takes the pixels of any profile for sRGB
     if name == "JPEG":
         # Of lossless and arithmetically coded ones TensorFlow knows nothing.
         process, _ = kinds.jpeg_frame(data)

@@ -14,7 +14,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import bmp, jpeg2000, jpeg_damage, kinds, png, quiet, tiff, tiff_damage
+from pix2pix_tf import (
+    bmp,
+    jpeg2000,
+    jpeg_damage,
+    kinds,
+    png,
+    profiles,
+    quiet,
+    tiff,
+    tiff_damage,
+    transparency,
+)
 from pix2pix_tf.memory import is_want_of_memory
 from pix2pix_tf.xmp import xmp_orientation
 
@@ -50,7 +61,8 @@ class Photograph:
         alpha: (height, width, 1) of the same dtype, or None.
         format: "JPEG", "PNG", …, a key of `SUFFIXES`.
         exif: raw EXIF with the orientation set to upright and no thumbnail, or None.
-        icc_profile: the embedded RGB profile, or None.
+        icc_profile: the embedded profile if it is that of sRGB, or None; pixels of others are
+            converted.
         dpi: (x, y) or None.
         notices: sentences on what of the file is not in the pixels, such as further pages.
     """
@@ -241,45 +253,55 @@ def read_bytes(path):
         raise PhotographError(error.strerror or str(error)) from None
 
 
-def decode_photograph(data, checked=False):
+def decode_photograph(data, checked=False, ratio=1):
     """`read_photograph` of encoded bytes.
 
     Args:
         data: the bytes.
         checked: whether they were decoded before, and so what takes another process is known.
+        ratio: 1, 2, 4 or 8: a JPEG, which was checked, is decoded at 1/ratio of its size.
     """
     data = jpeg_damage.with_height(data)
     opened = _open(data)
-    image, name, data = opened.image, opened.format, opened.data
-    bits = bits_of(image)
+    image, name, data, page = opened.image, opened.format, opened.data, opened.page
+    is_ours = page is not None and page.reader == "samples"
+    bits, profile = bits_of(image), profiles.embedded(image)
+    space = page.space() if is_ours else profiles.space_of(image)
+    conversion = profiles.conversion(profile, space)
+    transparency.scale_color_key(image)
     # Metadata is gathered first: Pillow drops the EXIF of a TIFF that it has turned upright.
     orientation = orientation_of(image)
-    kept = {"format": name, "exif": _clean_exif(image), "icc_profile": _rgb_profile(image)}
-    kept["dpi"] = _dpi(image)
+    kept = {"format": name, "exif": _clean_exif(image), "dpi": _dpi(image)}
+    kept["icc_profile"] = profiles.srgb_profile(profile)
     kept["notices"] = _notices(opened)
     try:
-        if opened.page is not None:
-            opened.page.check_strips()
-            if opened.page.reader != "samples" and not checked:
+        if page is not None:
+            page.check_strips()
+            if not is_ours and not checked:
                 tiff_damage.check(data, image)
-        if opened.page is not None and opened.page.reader == "samples":
-            orientation = opened.page.orientation()
-            pixels, alpha = opened.page.samples(checked)
-        elif opened.page is not None and opened.page.reader == "opencv":
-            opened.page.check_whole()
+        if is_ours:
+            orientation = page.orientation()
+            pixels, alpha = page.samples(conversion, checked)
+        elif page is not None and page.reader == "opencv":
+            page.check_whole()
             if bits == 16:
                 image.load()  # says what is wrong with a damaged file; OpenCV would not
-            pixels, alpha = _decode_with_opencv(data)
+            pixels, alpha = _decode_with_opencv(data, image)
         elif name == "PNG" and bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
             image.load()  # says what is wrong with a damaged file; OpenCV would not
-            pixels, alpha = _decode_with_opencv(png.still(data))
+            pixels, alpha = _decode_with_opencv(png.still(data), image)
+            pixels = pixels[..., :1] if space == profiles.GRAY else pixels
         elif name == "JPEG2000" and jpeg2000.is_deep(data) and image.mode not in ("L", "I;16"):
             image.load()
             pixels, alpha = jpeg2000.decode_deep(data, image)
-        elif name == "JPEG":
-            pixels, alpha = _decode_jpeg(data, image), None
+        elif name == "JPEG" and (ratio == 1 or conversion is None):
+            pixels, alpha = _decode_jpeg(data, image, conversion), None
         else:
-            pixels, alpha = _decode_with_pillow(image)
+            if name == "JPEG":
+                image.draft(None, tuple(max(1, side // ratio) for side in image.size))
+            pixels, alpha = _decode_with_pillow(image, conversion)
+        if conversion is not None and space != profiles.CMYK:
+            pixels = conversion.to_srgb(pixels)
     except (PhotographError, MemoryError):
         raise
     except (kinds.UnsupportedError, tiff_damage.DamagedError) as error:
@@ -319,7 +341,7 @@ def cannot_decode(name, error):
     return PhotographError(f"damaged {name}: {said}")
 
 
-def _decode_jpeg(data, image):
+def _decode_jpeg(data, image, conversion):
     """Pixels of a JPEG that holds all of its picture."""
     try:
         pixels, sound = jpeg_damage.decode(data, image.mode)
@@ -327,42 +349,48 @@ def _decode_jpeg(data, image):
         raise PhotographError(str(error)) from None
     if pixels is not None:
         return pixels
-    return _decode_with_pillow(Image.open(io.BytesIO(sound)))[0]
+    return _decode_with_pillow(Image.open(io.BytesIO(sound)), conversion)[0]
 
 
-def _decode_with_pillow(image):
+def _decode_with_pillow(image, conversion):
     image.load()
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
             raise PhotographError("32-bit grey is not supported; convert it to 16 bits")
-        return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), None
+        alpha = transparency.keyed(grey, image)
+        return np.ascontiguousarray(grey.astype(np.uint16)[..., None]), alpha
     if image.mode in ("F", "I;16N"):
         raise PhotographError(
             f"its pixels are {_KINDS[image.mode]}, which are not supported; "
             "convert the file to 8 or 16 bits"
         )
+    if image.mode == "CMYK" and conversion is not None:
+        return conversion.to_srgb(image), None
     transparent = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
-    grey = image.mode in ("1", "L", "LA", "La")
+    grey, image_format = image.mode in ("1", "L", "LA", "La"), image.format
     image = image.convert(("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB"))
     pixels = np.asarray(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if not transparent:
         return pixels, None
     alpha = pixels[..., -1:]
-    return pixels[..., :-1], None if alpha.min() == 255 else alpha
+    # Many programs that write BMP leave the fourth byte 0.
+    opaque = alpha.min() == 255 or (image_format == "BMP" and alpha.max() == 0)
+    return pixels[..., :-1], None if opaque else alpha
 
 
-def _decode_with_opencv(data):
+def _decode_with_opencv(data, image):
     import cv2
 
     with quiet.opencv():  # it logs each tag of a TIFF that it does not know
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype not in (np.uint8, np.uint16) or decoded.ndim != 3:
         raise PhotographError("damaged: its pixels cannot be decoded")
+    alpha = None
     if decoded.shape[-1] == 4:
-        return decoded[..., 2::-1], decoded[..., 3:]
-    return decoded[..., ::-1], None
+        decoded, alpha = transparency.separated(decoded, transparency.extra_samples(image))
+    return decoded[..., ::-1], alpha
 
 
 def _upright(pixels, orientation):
@@ -394,12 +422,6 @@ def _clean_exif(image):
         return exif.tobytes() if exif else None  # Pillow writes no thumbnail directory
     except Exception:  # a damaged EXIF block is left behind, the picture is kept
         return None
-
-
-def _rgb_profile(image):
-    profile = image.info.get("icc_profile")
-    # Bytes 16–19 of a profile name its colour space. A grey or CMYK profile would misdescribe RGB.
-    return profile if profile and profile[16:20] == b"RGB " else None
 
 
 def _dpi(image):
@@ -489,7 +511,11 @@ def _encode(photograph, name):
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels / 257.0).astype(np.uint8)
         alpha = None if alpha is None else np.round(alpha / 257.0).astype(np.uint8)
-    if name in ("JPEG", "BMP") and alpha is not None:
+    if name == "BMP" and alpha is not None:  # Pillow would not say that there is alpha
+        colors = np.broadcast_to(pixels[..., ::-1], (*pixels.shape[:2], 3))
+        rows = np.concatenate([colors, alpha], axis=-1)[::-1]
+        return transparency.bmp_header(*pixels.shape[1::-1]) + rows.tobytes()
+    if name == "JPEG" and alpha is not None:
         pixels = Photograph(pixels, alpha).over_white()
     elif alpha is not None:
         pixels = np.concatenate([pixels, alpha], axis=-1)
@@ -542,7 +568,10 @@ def _encode_16_bit(photograph, name):
     done, encoded = cv2.imencodeWithMetadata(suffix, np.ascontiguousarray(pixels), kinds, blocks)
     if not done:
         raise OSError(f"OpenCV could not encode a 16-bit {name}")
-    return encoded.tobytes()
+    encoded = encoded.tobytes()
+    if name == "TIFF" and photograph.alpha is not None:
+        encoded = transparency.with_straight_alpha(encoded)
+    return encoded
 
 
 def _one_line(error):

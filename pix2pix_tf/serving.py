@@ -7,6 +7,8 @@ One picture at a time, so that memory does not grow with the batch. The geometry
 `Colorizer` and `Translator`.
 """
 
+import functools
+
 import tensorflow as tf
 
 from pix2pix_tf import color, headers, jpeg_graph
@@ -208,13 +210,19 @@ def decode_checked(data, most_pixels):
         def jpeg():
             return jpeg_graph.decode(data, header["height"])
 
+        def png():
+            has_key = tf.reduce_any(header["color_key"] >= 0)
+            keyed = functools.partial(_keyed_png, data, header["color_key"])
+            return tf.cond(has_key, keyed, lambda: tf.io.decode_png(data))
+
         def bmp():
             pixels = tf.strings.substr(data, tf.constant(0, tf.int64), header["end"])
-            return tf.io.decode_bmp(pixels)[..., :3]  # its fourth byte is no alpha
+            return _bmp_channels(tf.io.decode_bmp(pixels), header["channels"])
 
         decoders = [
             lambda: nothing,
-            lambda: tf.io.decode_png(data),
+            jpeg,
+            png,
             lambda: tf.io.decode_webp(data)[0],  # of the frames, of which a still picture has one
             bmp,
         ]
@@ -245,6 +253,39 @@ def decode_checked(data, most_pixels):
         return image, tf.where(whole, "", words)
 
     return tf.cond(tf.equal(header["problem"], ""), decoded, lambda: (nothing, header["problem"]))
+
+
+def _keyed_png(data, color_key):
+    """uint8 (height, width, 2 or 4) of a PNG of which one color is transparent.
+
+    TensorFlow passes the key over, and cuts 16 bits to 8, in which other colors may look like it.
+    """
+    image = tf.io.decode_png(data, dtype=tf.uint16)
+    image = tf.ensure_shape(image, (None, None, None))
+    key = tf.cast(color_key[: tf.shape(image)[-1]], tf.uint16)
+    opaque = tf.reduce_any(tf.not_equal(image, key), -1, keepdims=True)
+    image = tf.cast(tf.bitwise.right_shift(image, tf.constant(8, tf.uint16)), tf.uint8)
+    return tf.concat([image, tf.cast(opaque, tf.uint8) * 255], -1)
+
+
+def _bmp_channels(image, channels):
+    """Red, green, blue and, if there is any, alpha of a decoded BMP.
+
+    Args:
+        image: uint8 (height, width, 3 or 4).
+        channels: int32 (4), see `headers.read_header`. The fourth byte of most files is no alpha.
+    """
+    image = tf.ensure_shape(image, (None, None, None))
+    colors = tf.gather(image, channels[:3], axis=-1)
+
+    def with_alpha():
+        alpha = image[..., channels[3], None]
+        # Many programs leave the fourth byte 0 and mean nothing by it.
+        return tf.cond(
+            tf.reduce_any(alpha > 0), lambda: tf.concat([colors, alpha], -1), lambda: colors
+        )
+
+    return tf.cond(channels[3] >= 0, with_alpha, lambda: colors)
 
 
 def _check(condition, words):

@@ -10,9 +10,9 @@ import io
 import struct
 
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
-from pix2pix_tf import color, tiff_damage
+from pix2pix_tf import color, profiles, tiff_damage, transparency
 from pix2pix_tf.kinds import UnsupportedError
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -138,10 +138,19 @@ class Page:
                 "scale it down"
             )
 
-    def samples(self, checked=False):
+    def space(self):
+        """What the samples are, as profiles name it; CIELab becomes sRGB without one."""
+        photometric = self.directory.number(PHOTOMETRIC)
+        spaces = {_CMYK: profiles.CMYK, _CIELAB: profiles.LAB, _ICCLAB: profiles.LAB}
+        gray = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+        return profiles.GRAY if gray else spaces.get(photometric, profiles.RGB)
+
+    def samples(self, conversion=None, checked=False):
         """Pixels as `Photograph` has them, not yet upright.
 
         Args:
+            conversion: see `profiles.conversion`; it is applied to CMYK here, the caller applies
+                others.
             checked: whether they were read before, and so the file is known to be sound.
 
         Returns:
@@ -153,7 +162,7 @@ class Page:
             OSError, ValueError: if the file is damaged.
         """
         raw = _samples(self.directory, self.data, checked)
-        return _pixels_of(raw, self.directory)
+        return _pixels_of(raw, self.directory, conversion)
 
 
 class _Directory:
@@ -330,7 +339,8 @@ def _reader_of(d):
     channels, plain = d.channels, formats[0] in (UNSIGNED, 4)
     alpha = channels == _CHANNELS_OF[photometric] + 1
     known = channels == _CHANNELS_OF[photometric] or alpha
-    if plain and known and photometric not in (_CIELAB, _ICCLAB):
+    # Pillow reads the alpha of planes wrongly.
+    if plain and known and not (alpha and planar) and photometric not in (_CIELAB, _ICCLAB):
         single = channels == 1
         if depth == 8 or (single and (depth == 1 or (depth in (2, 4) and photometric != _CMYK))):
             return "pillow"
@@ -339,7 +349,7 @@ def _reader_of(d):
                 return "pillow"
             if photometric == _RGB and compression in OPENCV_READS:
                 return "opencv"
-    elif plain and depth == 8 and photometric == _RGB:
+    elif plain and depth == 8 and photometric == _RGB and not known:
         return "pillow"  # which passes over further channels
     return "samples"
 
@@ -481,7 +491,7 @@ def _of_any_bits(packed, count, bits, dtype):
     return result
 
 
-def _pixels_of(raw, d):
+def _pixels_of(raw, d, conversion):
     photometric, bits = d.number(PHOTOMETRIC), d.number(BITS, 1)
     channels = _CHANNELS_OF[photometric]
     if raw.shape[-1] < channels:
@@ -496,17 +506,20 @@ def _pixels_of(raw, d):
         top = np.iinfo(wide).max
         if photometric == _WHITE_IS_ZERO:
             pixels = top - pixels
+        elif photometric == _CMYK and conversion is not None:
+            levels = pixels if wide == np.uint8 else np.round(pixels / 257.0).astype(np.uint8)
+            pixels = conversion.to_srgb(Image.fromarray(levels, "CMYK"))
+            bits, wide = 8, np.uint8
         elif photometric == _CMYK:
             light = (top - pixels).astype(np.uint32)
             pixels = ((light[..., :3] * light[..., 3:] + top // 2) // top).astype(wide)
-    extra = d.numbers(EXTRA_SAMPLES)
-    if raw.shape[-1] == channels or not extra or extra[0] not in (1, 2):
+    if raw.shape[-1] == channels or photometric == _CMYK:
         return pixels, None
-    alpha = _levels(raw[..., channels : channels + 1], bits, wide)
-    if extra[0] == 1:  # the pixels are multiplied by it
-        opacity = np.maximum(alpha, 1) / np.iinfo(wide).max
-        pixels = np.minimum(np.round(pixels / opacity), np.iinfo(wide).max).astype(wide)
-    return pixels, None if alpha.min() == np.iinfo(wide).max else alpha
+    alpha = _levels(raw[..., channels : channels + 1], d.number(BITS, 1), wide)
+    kind = d.number(EXTRA_SAMPLES, transparency.STRAIGHT)
+    pixels, alpha = transparency.separated(np.concatenate([pixels, alpha], axis=-1), kind)
+    opaque = alpha is None or alpha.min() == np.iinfo(wide).max
+    return pixels, None if opaque else alpha
 
 
 def _levels(raw, bits, wide):

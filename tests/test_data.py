@@ -6,6 +6,7 @@ import os
 import shutil
 
 import cv2
+import icc
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -75,6 +76,12 @@ def odd_kinds(image):
         "rgb.jpg": encoded(image, "JPEG", keep_rgb=True, **best),
         "mpo.jpg": encoded(image, "MPO", save_all=True, append_images=[image.rotate(90)], **best),
         "turned.jpg": encoded(image, "JPEG", exif=turned, **best),
+        "p3.jpg": encoded(image, "JPEG", icc_profile=icc.rgb("Display P3"), **best),
+        "srgb.jpg": encoded(image, "JPEG", icc_profile=icc.rgb("sRGB"), **best),
+        "linear-grey.jpg": encoded(image.convert("L"), "JPEG", icc_profile=icc.gray(1.0), **best),
+        "inks.jpg": encoded(image.convert("CMYK"), "JPEG", icc_profile=icc.inks(), **best),
+        "adobe.png": encoded(image, "PNG", icc_profile=icc.rgb("Adobe RGB")),
+        "p3.webp": encoded(image, "WEBP", icc_profile=icc.rgb("Display P3"), lossless=True),
         "plain.png": encoded(image, "PNG"),
         "grey.png": encoded(image.convert("L"), "PNG"),
         "bits.png": encoded(image.convert("1"), "PNG"),
@@ -173,13 +180,20 @@ def test_upright_is_pillows_transposition(orientation):
     assert np.array_equal(upright(pixels, tf.constant(orientation)), np.asarray(expected))
 
 
-@pytest.mark.parametrize("size", [(600, 400), (511, 513), (70, 64), (512, 20), (3, 2)])
-def test_photographs_decoded_smaller_look_the_same(tmp_path, size):
+@pytest.mark.parametrize(
+    ("size", "profile"),
+    [
+        *[(size, None) for size in [(600, 400), (511, 513), (70, 64), (512, 20), (3, 2)]],
+        ((511, 513), icc.rgb("Display P3")),
+    ],
+)
+def test_photographs_decoded_smaller_look_the_same(tmp_path, size, profile):
     """JPEGs far larger than needed are decoded at a half, a quarter or an eighth."""
     rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3)).astype(np.uint8))
+    low, high = (80, 176) if profile else (0, 256)  # muted, lest sRGB clip them
+    coarse = Image.fromarray(rng.integers(low, high, (6, 6, 3)).astype(np.uint8))
     coarse.resize(size, Image.Resampling.BICUBIC).save(
-        tmp_path / "a.jpg", quality=95, subsampling=0
+        tmp_path / "a.jpg", quality=95, subsampling=0, icc_profile=profile
     )
     (ours,) = pictures(photo_dataset(tmp_path / "a.jpg", image_size=SIDE, augment=False))
     whole = tf.cast(read_photograph(tmp_path / "a.jpg").rgb8(), tf.float32) / 255

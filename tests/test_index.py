@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import icc
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,6 +50,28 @@ def test_entries(folder, drawing):
     assert (a.orientation, a.decoder) == (1, "jpeg")
     assert entries["turned.jpg"].orientation == entries["turned.webp"].orientation == 6
     assert len({entry.digest for entry in entries.values()}) == 5
+
+
+def test_profiles_other_than_srgb_are_for_the_python_decoder(tmp_path, drawing):
+    image, gray = Image.fromarray(drawing), Image.fromarray(drawing).convert("L")
+    image.save(tmp_path / "p3.jpg", icc_profile=icc.rgb("Display P3"))
+    image.save(tmp_path / "srgb.jpg", icc_profile=icc.rgb("sRGB"))
+    image.save(tmp_path / "srgb.png", icc_profile=icc.rgb("sRGB"))
+    image.save(tmp_path / "p3.png", icc_profile=icc.rgb("Display P3"))
+    gray.save(tmp_path / "linear.jpg", icc_profile=icc.gray(1.0))
+    gray.save(tmp_path / "strange.jpg", icc_profile=icc.rgb("Display P3"))
+    image.save(tmp_path / "damaged.jpg", icc_profile=icc.rgb("Display P3")[:300])
+    assert {
+        name: entry.decoder for name, entry in by_name(index_photographs(tmp_path)).items()
+    } == {
+        "damaged.jpg": "jpeg",
+        "linear.jpg": "python",
+        "p3.jpg": "python",
+        "p3.png": "python",
+        "srgb.jpg": "jpeg",
+        "srgb.png": "graph",
+        "strange.jpg": "jpeg",
+    }
 
 
 def test_greyness(folder, drawing):

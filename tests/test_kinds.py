@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pix2pix_tf import kinds
 from pix2pix_tf.index import examine
@@ -146,7 +146,8 @@ def test_png_with_megabytes_of_text(drawing, bits, at):
 def test_png_with_a_profile_of_megabytes(drawing):
     """It is kept, as smaller ones are."""
     noise = np.random.default_rng(0).integers(0, 64, 2_000_000, np.uint8).tobytes()
-    profile = bytes(16) + b"RGB XYZ " + noise
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + noise
+    profile = struct.pack(">I", len(profile)) + profile[4:]
     chunk = png_chunk(b"iCCP", b"wide\0\0" + zlib.compress(profile, 1))
     data = with_chunk(encoded(Image.fromarray(drawing), "PNG"), chunk)
     photograph = decode_photograph(data)

@@ -68,6 +68,12 @@ def png(pixels, colour_type):
     )
 
 
+def with_chunk(data, kind, content):
+    """A PNG with a chunk more, behind the header."""
+    chunk = struct.pack(">I", len(content)) + kind + content
+    return data[:33] + chunk + struct.pack(">I", zlib.crc32(kind + content)) + data[33:]
+
+
 def claim_of_size(width, height):
     """A PNG of a few bytes whose header claims so many pixels."""
     data = bytearray(png(np.zeros((1, 1, 3), np.uint16), 2))
@@ -125,10 +131,7 @@ def test_every_orientation_of_16_bit_png_is_turned_upright(orientation):
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
     block = exif.tobytes().removeprefix(b"Exif\0\0")
-    chunk = b"eXIf" + block
-    chunk = struct.pack(">I", len(block)) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    data = data[:33] + chunk + data[33:]  # behind the header
-    assert np.array_equal(decode_photograph(data).pixels, upright)
+    assert np.array_equal(decode_photograph(with_chunk(data, b"eXIf", block)).pixels, upright)
 
 
 def test_an_orientation_that_does_not_exist_is_none(drawing):

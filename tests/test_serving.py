@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from transparent import BITMAPS, KEYED
 
 from pix2pix_tf import color, serving
 from pix2pix_tf.colorizer import Colorizer, merge, network_input
@@ -209,15 +210,39 @@ def test_bmp_with_bytes_behind_its_pixels():
         assert np.array_equal(image.numpy(), pixels)
 
 
-def test_bmp_of_32_bits_has_no_alpha():
-    buffer = io.BytesIO()
-    pixels = photograph(6, 5, 4)
-    Image.fromarray(pixels).save(buffer, "BMP")
-    data = bytearray(buffer.getvalue())
-    if data[30]:  # Pillow writes masks; the plain kind has the header that TensorFlow knows
-        rows = pixels[::-1, :, [2, 1, 0, 3]].tobytes()
-        header = bytes(data[:10]) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
-        data = header + bytes(data[18:30]) + bytes(24) + rows
-    image, problem = serving.decode_checked(tf.constant(bytes(data)), 10_000)
-    assert problem.numpy() == b""
-    assert np.array_equal(image.numpy(), pixels[..., :3])
+@pytest.fixture(scope="module")
+def decode():
+    """The pixels of bytes, by a graph made once."""
+    graph = tf.function(
+        lambda data: serving.decode_checked(data, 10_000),
+        input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
+    )
+
+    def run(data):
+        image, problem = graph(tf.constant(data))
+        assert problem.numpy() == b""
+        return image.numpy()
+
+    return run
+
+
+@pytest.mark.parametrize(("data", "alpha"), KEYED.values(), ids=KEYED)
+def test_the_transparent_color_of_a_png(decode, data, alpha):
+    image = decode(data)
+    expected = decode_photograph(data).pixels
+    shift = 8 if expected.dtype == np.uint16 else 0
+    assert np.array_equal(image[..., :-1], expected >> shift)
+    assert (image[0, :, -1] / 255).tolist() == alpha
+
+
+@pytest.mark.parametrize(("data", "expected"), BITMAPS.values(), ids=BITMAPS)
+def test_transparent_bmp(decode, data, expected):
+    assert decode(data)[0].tolist() == expected
+
+
+def test_transparency_stays(signatures):
+    batch = [KEYED["RGB"][0], KEYED["2 bits"][0], BITMAPS["version 4"][0]]
+    answers = signatures["serving_default"](tf.constant(batch))["image_bytes"].numpy()
+    alphas = [decoded(answer)[0, :, 3].tolist() for answer in answers]
+    assert alphas == [[0, 255, 0], [255, 255, 0, 255], [0, 128]]
