@@ -221,7 +221,6 @@ def decode_checked(data, most_pixels):
 
         decoders = [
             lambda: nothing,
-            jpeg,
             png,
             lambda: tf.io.decode_webp(data)[0],  # of the frames, of which a still picture has one
             bmp,
