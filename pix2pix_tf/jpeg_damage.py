@@ -121,7 +121,7 @@ def with_height(data):
     if not layout.scans:
         return data
     at = layout.scans[0].end
-    if data[at + 1] != _DNL:
+    if len(data) < at + 6 or data[at + 1] != _DNL:
         return data
     return data[: layout.height_at] + data[at + 4 : at + 6] + data[layout.height_at + 2 :]
 
