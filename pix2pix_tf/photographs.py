@@ -1,6 +1,7 @@
 """Photograph files: reading and writing them, without TensorFlow.
 
-Pillow reads and writes; OpenCV takes over for 16-bit colour, which Pillow would cut to 8 bits.
+Pillow reads and writes; OpenCV takes over for 16-bit colour, which Pillow would cut to 8 bits, and
+simplejpeg for JPEGs, of which it tells whether they are whole.
 """
 
 import dataclasses
