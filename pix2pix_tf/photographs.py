@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf import jpeg_damage, quiet, tiff_damage
+from pix2pix_tf import jpeg_damage, png_damage, quiet, tiff_damage
 
 # Pillow's name of a format → the suffixes searched for in folders; the first one is written.
 SUFFIXES = {
@@ -210,6 +210,8 @@ def decode_photograph(data, checked=False):
                     "16-bit TIFF that stores its colours plane by plane is not supported; convert "
                     "it to interleaved (contiguous) colours"
                 )
+            if name == "PNG":
+                data = png_damage.only_pixels(data)
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_16_bit_colour(data)
         elif name == "JPEG":
@@ -218,7 +220,7 @@ def decode_photograph(data, checked=False):
             pixels, alpha = _decode_with_pillow(image)
     except (PhotographError, MemoryError):
         raise
-    except tiff_damage.DamagedError as error:
+    except (png_damage.DamagedError, tiff_damage.DamagedError) as error:
         raise PhotographError(str(error)) from None
     except Exception as error:
         raise cannot_decode(name, error) from None
@@ -234,7 +236,7 @@ def cannot_decode(name, error):
         return PhotographError(f"truncated {name}: the file ends before its picture does")
     if "decoder error" in said or "when reading image file" in said or "decoding error" in said:
         return PhotographError(f"damaged {name}: its pixels cannot be decoded")
-    return PhotographError(f"damaged {name}: {said}")
+    return PhotographError(f"damaged {name}: its pixels cannot be decoded ({said})")
 
 
 def _decode_jpeg(data, image):
@@ -276,8 +278,6 @@ def _decode_with_pillow(image):
 def _decode_16_bit_colour(data):
     import cv2
 
-    if data.startswith(_MAGIC["PNG"]):
-        data = _only_pixels(data)
     with quiet.opencv():  # it logs each tag of a TIFF that it does not know
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
@@ -285,17 +285,6 @@ def _decode_16_bit_colour(data):
     if decoded.shape[-1] == 4:
         return decoded[..., 2::-1], decoded[..., 3:]
     return decoded[..., ::-1], None
-
-
-def _only_pixels(png):
-    """A PNG without what libpng would remark on, such as a profile that it does not like."""
-    kept, at = [png[:8]], 8
-    while at + 12 <= len(png):
-        end = at + 12 + int.from_bytes(png[at : at + 4])
-        if png[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            kept.append(png[at:end])
-        at = end
-    return b"".join(kept)
 
 
 def _upright(pixels, orientation):

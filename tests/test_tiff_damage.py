@@ -134,6 +134,28 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_16_bit_png_whose_stream_is_odd_or_short(interlaced, capfd):
+    """Its chunks are right: libpng alone notices, and only with a remark on standard error."""
+    pixels = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
+    if interlaced:  # in seven passes; all black, so that their order does not matter
+        pixels[:] = 0
+        rows = bytes(20 * 30 * 6 + 3 + 3 + 3 + 5 + 5 + 10 + 10)
+    else:
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", 30, 20, 16, 2, 0, 0, interlaced)
+
+    def png(stream):
+        chunks = (b"IHDR", header), (b"IDAT", stream[:50]), (b"IDAT", stream[50:]), (b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*pair) for pair in chunks)
+
+    packed = zlib.compress(rows)
+    for odd in (packed, packed + b"more", packed[:-1] + b"?", zlib.compress(rows + bytes(99))):
+        assert np.array_equal(decode_photograph(png(odd)).pixels, pixels)
+    words = refused(png(zlib.compress(rows[:-200])), capfd)
+    assert words == f"truncated: {0 if interlaced else 18} of 20 rows could be read"
+
+
 def test_sound_files_are_read_in_silence(capfd, recwarn):
     """OpenCV's libpng and libtiff, and Pillow, remark on what does not concern the picture."""
     pixels = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
