@@ -46,7 +46,8 @@ def decode(data, decoder, name):
     """
 
     def jpeg(ratio):
-        # The index has seen that the file is whole; libjpeg still stumbles over a missing end mark.
+        # The index has seen that the file is whole. (Shards that an older version wrote may hold
+        # files without an end mark, over which libjpeg stumbles.)
         # TensorFlow's default transform is the fast one, which is off by up to ten levels.
         return lambda: tf.io.decode_jpeg(
             data,

@@ -1,6 +1,7 @@
 """One pass over a collection of photographs, cached: what each file is, before training decodes it.
 
-The pass decodes every file once, JPEGs at an eighth of their size, and so finds the damaged ones;
+The pass decodes every file once, JPEGs at an eighth of their size, and so finds the damaged ones
+(see `jpeg_damage` and `tiff_damage`);
 the pipeline then decodes in the graph what the graph decodes rightly, and leaves the rest to Pillow
 and OpenCV.
 """
@@ -189,6 +190,8 @@ def examine(data):
         return {"error": str(error)}
     except OSError as error:
         return {"error": str(cannot_decode(name, error))}
+    except MemoryError:
+        return {"error": "not enough memory for a picture this large", _UNREAD: True}
     except Exception as error:  # whatever a parser stumbles over belongs to this one file
         if is_want_of_memory(error):
             return {"error": NO_MEMORY, _UNREAD: True}

@@ -371,8 +371,8 @@ def _first_difference(sound, layout):
         after = _pillow(b"".join([*pieces, sound[at:]]))
     except MemoryError:
         raise
-    except Exception as error:
-        raise DamagedError(f"damaged JPEG: {' '.join(str(error).split())}") from None
+    except Exception:
+        raise DamagedError("damaged JPEG: its pixels cannot be decoded") from None
     differ = (before != after).reshape(len(before), -1).any(axis=1)
     return int(differ.argmax()) if differ.any() else None
 

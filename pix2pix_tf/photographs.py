@@ -1,6 +1,7 @@
 """Photograph files: reading and writing them, without TensorFlow.
 
-Pillow reads and writes; OpenCV takes over for 16-bit colour, which Pillow would cut to 8 bits.
+Pillow reads and writes; OpenCV takes over for 16-bit colour, which Pillow would cut to 8 bits, and
+simplejpeg for JPEGs, of which it tells whether they are whole.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from pix2pix_tf import (
     jpeg_damage,
     kinds,
     png,
+    png_damage,
     profiles,
     quiet,
     tiff,
@@ -288,8 +290,9 @@ def decode_photograph(data, checked=False, ratio=1):
                 image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_with_opencv(data, image)
         elif name == "PNG" and bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
+            data = png_damage.only_pixels(data)  # not an animation, which OpenCV would prefer
             image.load()  # says what is wrong with a damaged file; OpenCV would not
-            pixels, alpha = _decode_with_opencv(png.still(data), image)
+            pixels, alpha = _decode_with_opencv(data, image)
             pixels = pixels[..., :1] if space == profiles.GRAY else pixels
         elif name == "JPEG2000" and jpeg2000.is_deep(data) and image.mode not in ("L", "I;16"):
             image.load()
@@ -304,7 +307,7 @@ def decode_photograph(data, checked=False, ratio=1):
             pixels = conversion.to_srgb(pixels)
     except (PhotographError, MemoryError):
         raise
-    except (kinds.UnsupportedError, tiff_damage.DamagedError) as error:
+    except (kinds.UnsupportedError, png_damage.DamagedError, tiff_damage.DamagedError) as error:
         raise PhotographError(str(error)) from None
     except Exception as error:
         if is_want_of_memory(error):
@@ -338,7 +341,7 @@ def cannot_decode(name, error):
         return PhotographError(f"truncated {name}: the file ends before its picture does")
     if "decoder error" in said or "when reading image file" in said or "decoding error" in said:
         return PhotographError(f"damaged {name}: its pixels cannot be decoded")
-    return PhotographError(f"damaged {name}: {said}")
+    return PhotographError(f"damaged {name}: its pixels cannot be decoded ({said})")
 
 
 def _decode_jpeg(data, image, conversion):

@@ -15,7 +15,6 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 XMP = b"XML:com.adobe.xmp"  # keyword of a text
 RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")  # as ImageMagick writes it
 _RAW_HEADER = re.compile(rb"\s*\S+\s+\d+\s")  # a name and a length
-_STILL = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def _chunks(data):
@@ -27,12 +26,6 @@ def _chunks(data):
             return
         yield data[at + 4 : at + 8], at + 8, end
         at = end + 4
-
-
-def still(data):
-    """The default picture alone: neither animation, which OpenCV prefers to it, nor metadata."""
-    kept = [data[a - 8 : b + 4] for kind, a, b in _chunks(data) if kind in _STILL]
-    return data[:8] + b"".join(kept)
 
 
 def without_texts(data):

@@ -244,7 +244,7 @@ def decode_checked(data, most_pixels):
             ]
         )
         part = tf.strings.format(
-            "truncated JPEG: {} of {} rows could be read", (rows, header["height"])
+            "damaged JPEG: {} of {} rows could be read", (rows, header["height"])
         )
         words = tf.where(whole, part, words)
         whole &= rows == header["height"]

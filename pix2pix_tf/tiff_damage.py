@@ -17,14 +17,13 @@ import zlib
 
 from pix2pix_tf import jpeg_damage
 
-_COMPRESSION, _HEIGHT = 259, 257
+_COMPRESSION, _HEIGHT, _BITS, _PLANES = 259, 257, 258, 284
 _STRIP_OFFSETS, _STRIP_SIZES, _STRIP_ROWS = 273, 279, 278
 _TILE_OFFSETS, _TILE_SIZES, _TILE_WIDTH, _TILE_HEIGHT = 324, 325, 322, 323
 _WIDTH, _FILL_ORDER, _JPEG_TABLES = 256, 266, 347
 _NONE, _JPEG, _DEFLATE, _FAX = 1, 7, (8, 32946), (2, 3, 4)
 _NAMES = {2: "fax", 3: "fax", 4: "fax", 5: "LZW", 7: "JPEG", 8: "Deflate", 32946: "Deflate"}
 _NAMES |= {32773: "PackBits", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
-_MOST_BYTES = 1 << 31  # of a strip; more would not be read anyway
 
 # OpenCV shows libtiff's warnings too, such as that a fax ends early; Pillow does not.
 _LISTENED_TO = """
@@ -78,9 +77,16 @@ class _Page:
         tiled = _TILE_OFFSETS in tags
         self.offsets = tags.get(_TILE_OFFSETS if tiled else _STRIP_OFFSETS, ())
         self.sizes = tags.get(_TILE_SIZES if tiled else _STRIP_SIZES, ())
+        self.tiled = tiled
         self.rows = int(tags.get(_TILE_HEIGHT if tiled else _STRIP_ROWS, 0)) or self.height
+        if not tiled:  # one strip may say that it has 2^32 - 1 rows
+            self.rows = min(self.rows, self.height)
         self.across = -(-int(tags.get(_WIDTH, 1)) // (int(tags.get(_TILE_WIDTH, 0)) or 1))
         self.across = self.across if tiled else 1
+        bits = tags.get(_BITS, (1,))
+        bits = max(bits) if tags.get(_PLANES, 1) == 2 else sum(bits)
+        columns = int(tags.get(_TILE_WIDTH if tiled else _WIDTH, 1))
+        self.row_bytes = -(-columns * bits // 8)
 
     def first_row(self, number):
         """First row of pixels of a strip or tile. (Planes lie one behind the other.)"""
@@ -95,11 +101,14 @@ class _Page:
                 )
 
     def check_each(self, check):
-        """`check(bytes)` of each strip or tile gives None, or what is wrong and rows within."""
+        """`check(bytes, most bytes unpacked)` of each strip or tile gives None, or what is wrong
+        and after how many of its rows."""
         for number, (offset, size) in enumerate(zip(self.offsets, self.sizes, strict=False)):
-            wrong = check(self.data[offset : offset + size])
+            first = self.first_row(number)
+            rows = self.rows if self.tiled else min(self.rows, self.height - first)
+            wrong = check(self.data[offset : offset + size], rows * self.row_bytes)
             if wrong:
-                raise self.damaged(self.first_row(number) + wrong[1], wrong[0])
+                raise self.damaged(first + wrong[1], wrong[0])
 
     def damaged(self, rows, report):
         """`DamagedError` of so many readable rows, or None where that is not known."""
@@ -115,15 +124,17 @@ class _Inflate:
 
     ended = True
 
-    def __call__(self, data):
+    def __call__(self, data, most):
         inflater, size = zlib.decompressobj(), 0
         try:
-            while data and size < _MOST_BYTES:
+            while data and size <= most:
                 size += len(inflater.decompress(data, 1 << 24))
                 data = inflater.unconsumed_tail
         except zlib.error as error:
             return str(error).rpartition(": ")[2], 0
         self.ended &= inflater.eof
+        if not inflater.eof and size > most:  # more than a strip holds, and no end
+            return "its Deflate data has no end", 0
         return None
 
 
@@ -133,7 +144,7 @@ class _Jpeg:
     def __init__(self, tables):
         self.tables = bytes(tables[2:-2])
 
-    def __call__(self, data):
+    def __call__(self, data, most):
         whole = data[:2] + self.tables + data[2:]
         mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(jpeg_damage.components(whole))
         if mode is None:

@@ -72,9 +72,9 @@ def test_memory_that_does_not_suffice_is_no_damage(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise opencv_error()
 
-    path = tmp_path / "in" / "a.jpg"
+    path = tmp_path / "in" / "a.png"  # of 16 bits, which OpenCV reads
     path.parent.mkdir()
-    Image.new("RGB", (64, 64), "teal").save(path)
+    cv2.imwrite(str(path), np.full((64, 64, 3), 9000, np.uint16))
     with monkeypatch.context() as context:
         context.setattr(cv2, "imdecode", refuse)
         (job,) = do_jobs(Colorizer(None, SIDE), plan(path, tmp_path / "out"))

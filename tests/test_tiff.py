@@ -309,7 +309,7 @@ def test_missing_strips_are_not_black_rows(drawing):
     data = bytearray(written(drawing, photometric="rgb", rowsperstrip=32))
     place = data.index(struct.pack("<HHI", 257, 4, 1)) + 8  # of the height
     struct.pack_into("<I", data, place, 64)
-    with pytest.raises(PhotographError, match="damaged TIFF: the file ends before its pixels"):
+    with pytest.raises(PhotographError, match=r"damaged TIFF: .*the file ends before its pixels"):
         decode_photograph(bytes(data))
 
 
