@@ -1,10 +1,11 @@
 """Training on two devices and by two workers ends where one device ends; each in its own process.
 
 Batches of all devices together are those of one device, so that weights differ by rounding alone.
-How much that is depends on the processor: Adam divides by the size of the gradients, and so enlarges
-the rounding of those that are nearly zero. The same machine gives the same bits every time; between
-one device and two it gives up to 7e-7 with AVX-512, 3e-5 without oneDNN and 8e-5 with SSE 4.1
-(ONEDNN_MAX_CPU_ISA), where the weights move by 5e-3. So the bound is a share of the movement.
+How much that is depends on the processor, for Adam divides by the size of the gradients and so
+enlarges the rounding of those that are nearly zero. A machine gives the same bits every time, also
+beside other work; between one device and two it gives up to 7e-7 with AVX-512, 3e-5 without oneDNN
+and 8e-5 with SSE 4.1 (ONEDNN_MAX_CPU_ISA), where the weights move by 5e-3. So the bound is a share
+of that movement.
 """
 
 import json
