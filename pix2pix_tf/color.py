@@ -105,7 +105,7 @@ def recolor(image, ab, out=None):
         places, curves = places[~black], curves[~black]
     for first in range(0, len(places), _BROUGHT_IN_AT_ONCE):
         part = slice(first, first + _BROUGHT_IN_AT_ONCE)
-        channels = _in_gamut(np, np.ascontiguousarray(curves[part].T))
+        channels = _brought_in(np, np.ascontiguousarray(curves[part].T))
         for channel, linear in enumerate(channels):
             pixels[places[part], channel] = _levels_of(linear, image.dtype)
     return out
@@ -315,12 +315,11 @@ def _luminance(rgb):
 
 
 _STRIP_PIXELS = 1 << 16  # that are recolored at a time: their arrays are soon used again
-_SECANTS = 2
 _BLACK = LAB_OFFSET + 1e-6  # the CIE curve of less light than could be seen
 _TINY = 1e-7  # of linear light, or of a ratio: nothing that could be seen
-_OUTSIDE = (-1e-6, 1.0 + 1e-6)  # of linear light: not for what rounding leaves
+_ROUNDED = 1e-6  # of linear light: what rounding leaves of a channel that is 0 or 1
 
-_BROUGHT_IN_AT_ONCE = 1 << 14  # colors: their arrays stay in the processor's cache
+_BROUGHT_IN_AT_ONCE = 1 << 15  # colors: their arrays stay in the processor's cache
 
 
 def _beyond(linear, most):
@@ -337,42 +336,54 @@ def _beyond(linear, most):
 def _with_all_in_gamut(xp, linear, curves, gather):
     """`linear`, the planes of `_linear_from_curves`, with the colors that lie outside the sRGB
     gamut brought inside."""
-    outside = (_least(xp, linear) < _OUTSIDE[0]) | (_most(xp, linear) > _OUTSIDE[1])
+    outside = (_least(xp, linear) < -_ROUNDED) | (_most(xp, linear) > 1.0 + _ROUNDED)
+    if gather or xp is np:
+        return _replaced(xp, outside, linear, curves, functools.partial(_brought_in, xp))
+    inside, _ = _in_gamut(xp, curves)
+    return [xp.where(outside, b, a) for a, b in zip(linear, inside, strict=True)]
+
+
+def _brought_in(xp, curves):
+    """`_in_gamut` for few colors, most of which need less than all steps."""
+    inside, reached = _in_gamut(xp, curves, steps=2)
+    far = xp.abs(reached - 1.0) > 0.002
+    return _replaced(xp, far, inside, curves, lambda curves: _in_gamut(xp, curves)[0])
+
+
+def _replaced(xp, mask, planes, curves, function):
+    """`planes`, with `function(curves)` where `mask` is true: it gets no more than these."""
     if xp is np:
-        if np.any(outside):
-            inside = _in_gamut(np, [plane[outside] for plane in curves])
-            for plane, values in zip(linear, inside, strict=True):
-                plane[outside] = values
-        return linear
-    if not gather:
-        inside = _in_gamut(xp, curves)
-        return [xp.where(outside, b, a) for a, b in zip(linear, inside, strict=True)]
-    places = xp.where(xp.reshape(outside, [-1]))  # of planes that lie flat: much quicker
-    inside = _in_gamut(xp, [xp.gather(xp.reshape(c, [-1]), places[:, 0]) for c in curves])
+        if mask.any():
+            for plane, values in zip(planes, function([c[mask] for c in curves]), strict=True):
+                plane[mask] = values
+        return planes
+    places = xp.where(xp.reshape(mask, [-1]))  # of planes that lie flat: much quicker
+    flat = [xp.gather(xp.reshape(curve, [-1]), places[:, 0]) for curve in curves]
     return [
         xp.reshape(
             xp.tensor_scatter_nd_update(xp.reshape(plane, [-1]), places, values), xp.shape(plane)
         )
-        for plane, values in zip(linear, inside, strict=True)
+        for plane, values in zip(planes, function(flat), strict=True)
     ]
 
 
-def _in_gamut(xp, curves):
-    """[linear light of red, green, blue] within [0, 1], of the same L* and hue as `curves`.
+def _in_gamut(xp, curves, steps=6):
+    """Colors outside the sRGB gamut with the most chroma that it has at their L* and hue.
 
-    Chroma is multiplied by the largest factor at which sRGB has the color: where the channel that
-    is farthest from the gray of the same luminance, as a share of what the gamut allows, has just
-    that. The logarithm of this reach is nearly a straight line over that of the factor, so that two
-    steps of the secant find the root: to 0.2° of hue for 99 % of all colors with a* and b* in ±110,
-    to 1.5° for all. What they leave outside is done in linear light, towards that gray: luminance,
-    and with it L*, stays as it is.
-
-    Every other copy of this (docs/mobile, docs/browser) takes the same steps: only then do they
-    agree to a level of 255.
+    The largest factor of chroma is searched for at which the channel that is farthest from the
+    gray of the same luminance, as a share of what the gamut allows, has just that. The logarithm of
+    this reach is nearly a straight line over that of the factor: two steps of the secant find the
+    root for most colors, six for all but one in a thousand of those with a* and b* in ±110. What
+    they leave outside is done in linear light, towards that gray: luminance, and with it L*, stays
+    as it is even then.
 
     Args:
         xp: see `_namespace`.
         curves: planes [fx, fy, fz], see `_curves`.
+        steps: of the secant.
+
+    Returns:
+        ([linear light of red, green, blue] in [0, 1], the reach that was found: 1 is exact).
     """
     log = np.log if xp is np else xp.math.log
     fx, fy, fz = curves
@@ -396,16 +407,17 @@ def _in_gamut(xp, curves):
 
     far_out = log(_held(xp, reach(colored(1.0)), 1.0))
     x_out, x = 0.0, -far_out  # logarithms of the factor: the last one outside, and the next to try
-    for step in range(_SECANTS):
-        far = log(reach(colored(xp.exp(x))) + _TINY)
-        slope = _held(xp, (far_out - far) / (x_out - x + _TINY), 0.3, 4.0)
-        if step < _SECANTS - 1:
+    for step in range(steps):
+        far = log(_held(xp, reach(colored(xp.exp(x))), _TINY))
+        slope = _held(xp, (far_out - far) / _held(xp, x_out - x, _TINY), 0.3, 4.0)
+        if step < steps - 1:
             outside = far > 0.0
             x_out, far_out = xp.where(outside, x, x_out), xp.where(outside, far, far_out)
         x = _held(xp, x - far / slope, -np.inf, 0.0)
     channels = colored(xp.exp(x))
-    rest = 1.0 / _held(xp, reach(channels), 1.0)
-    return [gray + channel * rest for channel in channels]
+    reached = reach(channels)
+    rest = 1.0 / _held(xp, reached, 1.0)
+    return [gray + channel * rest for channel in channels], reached
 
 
 def _held(xp, x, least, most=np.inf):

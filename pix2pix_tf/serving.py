@@ -45,7 +45,7 @@ class Colouring:
 
         def coloured(ab, strip):
             lab = tf.concat([color.lightness(_colours(strip)), ab], axis=-1)
-            return color.to_uint8(color.lab_to_rgb(lab))
+            return color.to_uint8(color.lab_to_rgb(lab, gather=True))
 
         return _enlarged(image, ab, coloured)
 
