@@ -157,7 +157,7 @@ class Inside {
     let x = -farOut;
     let factor = Math.exp(x);
     let reached = this.#reach(gray, fy, factor * p, factor * q);
-    for (let step = 0; step < 6 && Math.abs(reached - 1) > 0.001; step++) {
+    for (let step = 0; step < 4 && Math.abs(reached - 1) > 0.001; step++) {
       const far = Math.log(Math.max(reached, TINY));
       const slope = Math.min(Math.max((farOut - far) / Math.max(out - x, TINY), 0.3), 4);
       if (far > 0) {
@@ -168,7 +168,7 @@ class Inside {
       factor = Math.exp(x);
       reached = this.#reach(gray, fy, factor * p, factor * q);
     }
-    const rest = 1 / Math.max(reached, 1);
+    const rest = 1 / Math.max(reached, 0.99); // to the border, from both sides
     this.red = gray + this.red * rest;
     this.green = gray + this.green * rest;
     this.blue = gray + this.blue * rest;

@@ -162,7 +162,7 @@ class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite"
             var out = 0.0
             var farOut = ln(reached)
             var x = -farOut
-            for (step in 0 until 6) {
+            for (step in 0 until 4) {
                 val far = ln(max(around.reach(around.colored(exp(x))), 1e-7))
                 if (abs(far) < 0.001) break
                 val slope = min(max((farOut - far) / max(out - x, 1e-7), 0.3), 4.0)
@@ -173,7 +173,7 @@ class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite"
                 x = min(x - far / slope, 0.0)
             }
             channels = around.colored(exp(x))
-            rest = max(around.reach(channels), 1.0)
+            rest = max(around.reach(channels), 0.99)
         }
         return (encoded(around.y + channels[0] / rest) shl 16) or
             (encoded(around.y + channels[1] / rest) shl 8) or

@@ -154,7 +154,7 @@ final class Colorizer {
             var out = 0.0
             var farOut = log(reached)
             var x = -farOut
-            for _ in 0..<6 {
+            for _ in 0..<4 {
                 let far = log(max(reach(colored(exp(x))), 1e-7))
                 if abs(far) < 0.001 { break }
                 let slope = min(max((farOut - far) / max(out - x, 1e-7), 0.3), 4.0)
@@ -162,7 +162,7 @@ final class Colorizer {
                 x = min(x - far / slope, 0)
             }
             channels = colored(exp(x))
-            rest = max(reach(channels), 1)
+            rest = max(reach(channels), 0.99)
         }
         return (
             encoded(y + channels.red / rest), encoded(y + channels.green / rest),

@@ -91,7 +91,7 @@ def srgb(L, a, b):
         # log(reach) is nearly straight over log(factor) = x: the secant finds where it is 0.
         out, far_out = 0.0, math.log(reached)
         x = -far_out
-        for _ in range(6):
+        for _ in range(4):
             far = math.log(max(reach(colored(math.exp(x))), 1e-7))
             if abs(far) < 0.001:
                 break
@@ -100,7 +100,7 @@ def srgb(L, a, b):
                 out, far_out = x, far
             x = min(x - far / slope, 0.0)
         channels = colored(math.exp(x))
-        rest = max(reach(channels), 1.0)
+        rest = max(reach(channels), 0.99)
         channels = tuple(channel / rest for channel in channels)
     return tuple(encoded(y + channel) for channel in channels)
 
