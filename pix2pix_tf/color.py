@@ -316,7 +316,7 @@ def _luminance(rgb):
 
 _STRIP_PIXELS = 1 << 16  # that are recolored at a time: their arrays are soon used again
 _BLACK = LAB_OFFSET + 1e-6  # the CIE curve of less light than could be seen
-_TINY = 1e-7  # of linear light, or of a ratio: nothing that could be seen
+_TINY = 1e-8  # of linear light, or of a ratio: nothing that could be seen
 _ROUNDED = 1e-6  # of linear light: what rounding leaves of a channel that is 0 or 1
 
 _BROUGHT_IN_AT_ONCE = 1 << 15  # colors: their arrays stay in the processor's cache

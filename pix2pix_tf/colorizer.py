@@ -218,7 +218,9 @@ def merge(image, ab, threads=None):
 
     def merge_block(block):
         def enlarged(rows):
-            return _enlarged_rows(ab, image, slice(block.start + rows.start, block.start + rows.stop))
+            return _enlarged_rows(
+                ab, image, slice(block.start + rows.start, block.start + rows.stop)
+            )
 
         color.recolor(image[block], enlarged, out=result[block])
 

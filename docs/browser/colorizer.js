@@ -132,7 +132,7 @@ function overWhite(value, alpha) {
 
 const LEAST = -0.5; // in steps: what rounds to 0
 const MOST = STEPS + 0.5;
-const TINY = 1e-7;
+const TINY = 1e-8;
 const [[RED_X, RED_Y_LESS_1, RED_Z], [GREEN_X, GREEN_Y_LESS_1, GREEN_Z], [BLUE_X, BLUE_Y_LESS_1, BLUE_Z]] =
   XYZ_TO_RGB.map(([x, y, z]) => [x * WHITE[0], y - 1, z * WHITE[2]]);
 

@@ -146,8 +146,8 @@ class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite"
 
         /** How far the farthest of them is, of what is allowed. */
         fun reach(c: DoubleArray) = max(
-            max(c[0], max(c[1], c[2])) / max(1 - y, 1e-7),
-            -min(c[0], min(c[1], c[2])) / max(y, 1e-7),
+            max(c[0], max(c[1], c[2])) / max(1 - y, 1e-8),
+            -min(c[0], min(c[1], c[2])) / max(y, 1e-8),
         )
     }
 
@@ -163,9 +163,9 @@ class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite"
             var farOut = ln(reached)
             var x = -farOut
             for (step in 0 until 4) {
-                val far = ln(max(around.reach(around.colored(exp(x))), 1e-7))
+                val far = ln(max(around.reach(around.colored(exp(x))), 1e-8))
                 if (abs(far) < 0.001) break
-                val slope = min(max((farOut - far) / max(out - x, 1e-7), 0.3), 4.0)
+                val slope = min(max((farOut - far) / max(out - x, 1e-8), 0.3), 4.0)
                 if (far > 0) {
                     out = x
                     farOut = far

@@ -142,8 +142,8 @@ final class Colorizer {
         // How far the farthest of them is, of what is allowed.
         func reach(_ c: Channels) -> Double {
             max(
-                max(c.red, c.green, c.blue) / max(1 - y, 1e-7),
-                -min(c.red, c.green, c.blue) / max(y, 1e-7))
+                max(c.red, c.green, c.blue) / max(1 - y, 1e-8),
+                -min(c.red, c.green, c.blue) / max(y, 1e-8))
         }
 
         var channels = colored(1)
@@ -155,9 +155,9 @@ final class Colorizer {
             var farOut = log(reached)
             var x = -farOut
             for _ in 0..<4 {
-                let far = log(max(reach(colored(exp(x))), 1e-7))
+                let far = log(max(reach(colored(exp(x))), 1e-8))
                 if abs(far) < 0.001 { break }
-                let slope = min(max((farOut - far) / max(out - x, 1e-7), 0.3), 4.0)
+                let slope = min(max((farOut - far) / max(out - x, 1e-8), 0.3), 4.0)
                 if far > 0 { (out, farOut) = (x, far) }
                 x = min(x - far / slope, 0)
             }

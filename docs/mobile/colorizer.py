@@ -83,7 +83,7 @@ def srgb(L, a, b):
 
     def reach(channels):
         """How far the farthest of them is, of what is allowed."""
-        return max(max(channels) / max(1 - y, 1e-7), -min(channels) / max(y, 1e-7))
+        return max(max(channels) / max(1 - y, 1e-8), -min(channels) / max(y, 1e-8))
 
     channels = colored(1.0)
     reached = reach(channels)
@@ -92,10 +92,10 @@ def srgb(L, a, b):
         out, far_out = 0.0, math.log(reached)
         x = -far_out
         for _ in range(4):
-            far = math.log(max(reach(colored(math.exp(x))), 1e-7))
+            far = math.log(max(reach(colored(math.exp(x))), 1e-8))
             if abs(far) < 0.001:
                 break
-            slope = min(max((far_out - far) / max(out - x, 1e-7), 0.3), 4.0)
+            slope = min(max((far_out - far) / max(out - x, 1e-8), 0.3), 4.0)
             if far > 0:
                 out, far_out = x, far
             x = min(x - far / slope, 0.0)
