@@ -308,7 +308,7 @@ def _times(calls, values):
             began = time.perf_counter()
             call(value)
             taken[key].append(1000 * (time.perf_counter() - began))
-    return {key: round(float(np.median(times[1:])), 1) for key, times in taken.items()}
+    return {key: round(float(np.median(times[1:])), 3) for key, times in taken.items()}
 
 
 def _pictures(task, photographs, outputs):

@@ -220,7 +220,7 @@ def test_jpeg_of_each_quality(server, colorizer):
 
 
 def test_a_quality_may_come_as_a_number_or_as_a_column(server):
-    """A number is for all pictures; in a column, as REST makes of [[95], [10]], each has its own."""
+    """A number is for all pictures; in a column each has its own."""
     batch = [encoded(gradient(40, 60))] * 2
     fine, coarse = server.outputs("jpeg", image_bytes=batch, quality=np.int32([95, 10]))[
         "image_bytes"

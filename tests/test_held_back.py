@@ -19,9 +19,13 @@ def test_noise_of_what_succeeds_is_not_shown(capfd):
 
 
 def test_noise_of_what_fails_is_shown_before_the_error(capfd):
-    with pytest.raises(ValueError, match="no"), errors_held_back():
-        noise(b"error: 'tf.Foo' op is neither a custom op nor a flex op\n")
-        raise ValueError("no")
+    def convert():
+        with errors_held_back():
+            noise(b"error: 'tf.Foo' op is neither a custom op nor a flex op\n")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        convert()
     noise(b"after\n")
     shown = "error: 'tf.Foo' op is neither a custom op nor a flex op\nafter\n"
     assert capfd.readouterr().err == shown
