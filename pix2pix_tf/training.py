@@ -17,6 +17,7 @@ from pix2pix_tf.distribution import Workers, check_batch_size, distribute, make_
 from pix2pix_tf.fused import with_fused_norm
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
 from pix2pix_tf.optimizers import FusedAdam, LinearDecay
+from pix2pix_tf.phases import Timeline
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
 from pix2pix_tf.sources import open_source
@@ -205,29 +206,21 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
     if config.strategy != "tpu" and not tf.config.list_physical_devices("GPU"):
         generator, discriminator = with_fused_norm(generator), with_fused_norm(discriminator)
     model = Pix2Pix(generator, discriminator, ema=config.ema)
-    total = config.epochs * steps_per_epoch
-    falling = config.decay_epochs * steps_per_epoch
-    resting = config.l1_epochs * steps_per_epoch  # steps that the discriminator's optimizer misses
+    timeline = Timeline(steps_per_epoch)
+    rates = _rates(config, timeline, timeline.start_of(config.l1_epochs))
     model.compile(
-        generator_optimizer=_adam(
-            config.learning_rate,
-            config.beta_1,
-            total,
-            falling,
+        generator_optimizer=FusedAdam(
+            learning_rate=rates[0],
+            beta_1=config.beta_1,
             slow=[
                 variable
                 for layer in models.encoder_layers(generator)
                 for variable in layer.trainable_variables
             ],
             slow_rate=config.encoder_rate,
-            slow_from=config.frozen_epochs * steps_per_epoch,
+            slow_from=timeline.start_of(config.frozen_epochs),
         ),
-        discriminator_optimizer=_adam(
-            config.discriminator_learning_rate or config.learning_rate,
-            config.beta_1,
-            total - resting,
-            min(falling, max(1, total - resting)),  # it begins at its full rate, however late
-        ),
+        discriminator_optimizer=FusedAdam(learning_rate=rates[1], beta_1=config.beta_1),
         gan_loss=config.gan_loss,
         l1_weight=config.l1_weight,
         gradient_weight=config.gradient_weight,
@@ -240,9 +233,38 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
     return model
 
 
-def _adam(rate, beta_1, total, falling, **kwargs):
-    schedule = LinearDecay(rate, total, falling) if falling else rate
-    return FusedAdam(learning_rate=schedule, beta_1=beta_1, **kwargs)
+def _rates(config, timeline, resting):
+    """The learning rates of both optimizers, which count their own steps, over the whole run.
+
+    Args:
+        config: `TrainConfig`.
+        timeline: `Timeline` of the run.
+        resting: steps of the whole run that the discriminator's optimizer misses.
+
+    Returns:
+        For each a number, or a schedule that begins at it.
+    """
+    total = timeline.start_of(config.epochs)
+    falling = round(config.decay_epochs * timeline.steps_per_epoch)
+
+    def rate_of(first, steps):
+        if not config.decay_epochs:
+            return first
+        # It begins at its full rate, however short the run, or late the discriminator.
+        return LinearDecay(first, steps, min(max(1, falling), max(1, steps)))
+
+    discriminator_rate = config.discriminator_learning_rate or config.learning_rate
+    return rate_of(config.learning_rate, total), rate_of(discriminator_rate, total - resting)
+
+
+def _follow(model, config, timeline, resting):
+    """Puts the optimizers' phases where a run that goes on now has them."""
+    optimizers = (model.generator_optimizer, model.discriminator_optimizer)
+    for optimizer, rate in zip(optimizers, _rates(config, timeline, resting), strict=True):
+        if isinstance(rate, LinearDecay):
+            optimizer.learning_rate = rate
+    inner = getattr(optimizers[0], "inner_optimizer", optimizers[0])
+    inner.slow_from = timeline.start_of(config.frozen_epochs)
 
 
 def _generator(config, policy, channels):
