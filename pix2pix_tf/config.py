@@ -23,9 +23,8 @@ def _setting(default, help, choices=None, metavar=None):
 
 
 def _record(help):
-    """A field that the others are computed by: no flag, and no part of what is compared."""
-    metadata = {"help": help, "choices": None, "metavar": None, "is_record": True}
-    return dataclasses.field(default=None, hash=False, metadata=metadata)
+    """Of a field that others are computed by: it has no flag, and is not compared."""
+    return {"help": help, "choices": None, "metavar": None, "is_record": True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,11 +190,18 @@ class TrainConfig:
     checkpoint_minutes: float = _setting(10.0, "longest time between checkpoints")
     sheet_photographs: int = _setting(8, "validation photographs on the sheet", metavar="COUNT")
 
-    shares: dict | None = _record(
-        'the phases that were not given, and their share of the epochs, as {"decay_epochs": '
-        "[100, 200]}; null in the runs of older versions, which did not know shares"
+    shares: dict | None = dataclasses.field(
+        default=None,
+        hash=False,
+        metadata=_record(
+            'the phases that were not given, and their share of the epochs, as {"decay_epochs": '
+            "[100, 200]}; null in the runs of older versions, which did not know shares"
+        ),
     )
-    shares_of: int | None = _record("the epochs for which the phases of `shares` were computed")
+    shares_of: int | None = dataclasses.field(
+        default=None,
+        metadata=_record("the epochs for which the phases of `shares` were computed"),
+    )
 
     def __post_init__(self):
         if self.shares is None:
