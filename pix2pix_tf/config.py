@@ -381,10 +381,10 @@ def make_config(preset=None, config=None, **settings):
     if config is not None:
         recipe = _read_recipe(config)
         settings = {**recipe, **settings}
-    if "shares" in given:  # all fields of a configuration, as dataclasses.asdict gives them
-        given, recipe = set(), settings
         preset = preset or settings.pop("preset", None)
         settings.pop("preset", None)
+    if "shares" in given:  # all fields of a configuration, as dataclasses.asdict gives them
+        given, recipe = set(), settings
     if preset is None:
         preset = "paper" if settings.get("data") else "demo"
     if preset not in PRESETS:
@@ -402,7 +402,7 @@ def make_config(preset=None, config=None, **settings):
     for name in ("data", "val_data", "init", "run_dir"):
         if values.get(name) is not None:
             values[name] = str(values[name])
-    _check_kinds(recipe)
+    _check_kinds({name: recipe[name] for name in ("epochs", *PHASES) if name in recipe})
     _check_kinds(values)
     for name in _AT_LEAST_ONE:
         if values.get(name) is not None and values[name] < 1:
