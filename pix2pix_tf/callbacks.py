@@ -439,7 +439,6 @@ class Progress(keras.callbacks.Callback):
         self.cost_of = cost_of or (lambda epoch: 1.0)
         self.seconds = seconds
         self.bar = None
-        self.line_at = None
         # What has been measured since the process began, for the time left.
         self.spent, self.cost = 0.0, 0.0  # seconds of steps, and what they cost
         self.between = 0.0  # seconds from the last step of an epoch to its end
@@ -469,7 +468,7 @@ class Progress(keras.callbacks.Callback):
             figures = {name: f"{value:.3f}" for name, value in losses.items()}
             self.bar.set_postfix(figures | {"run": self._left(done)}, False)
             self.bar.update((done - self.done) * self.batch_size)
-        elif self.line_at is None:
+        elif self.done == self.first_step:
             self.line_at = now + self.seconds
         elif now >= self.line_at and done < self.steps:
             self.line_at = now + self.seconds
@@ -495,7 +494,6 @@ class Progress(keras.callbacks.Callback):
             f"{now - self.began:.0f} s{left}",
             flush=True,
         )
-        self.line_at = now + self.seconds
 
     def _speed(self, done):
         images = (done - self.first_step) * self.batch_size

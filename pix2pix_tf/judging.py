@@ -20,8 +20,10 @@ def judge(model, validation, paint):
     def score(inputs, targets):
         model.score(inputs, targets, paint(inputs, targets))
 
+    # One signature for all: a batch that is smaller than the others would be traced anew.
     run = tf.function(
-        lambda *pair: model.distribute_strategy.run(score, args=pair), reduce_retracing=True
+        lambda *pair: model.distribute_strategy.run(score, args=pair),
+        input_signature=validation.element_spec,
     )
     # They may hold the means of an epoch that was interrupted.
     variables = [variable for metric in model.metrics for variable in metric.variables]

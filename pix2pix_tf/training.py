@@ -148,7 +148,10 @@ def train(config, dry_run=False):
         states = callbacks.states_in(run_dir / "checkpoints")
         if states:
             step = int(states[-1].name.removeprefix("step-"))
-            there, _ = going_on(callbacks.read_notes(states[-1]), step)
+            notes = callbacks.read_notes(states[-1])
+            there, changes = going_on(notes, step)
+            if changes:
+                workers.say(told_changes(changes, notes["photographs"], photographs, step))
             workers.say(f"{run_dir} goes on at {_standing(config, there, step)}")
         _report_dry_run(config, model, batches(0), steps_per_epoch, workers)
         workers.leave()
@@ -198,6 +201,9 @@ def train(config, dry_run=False):
     if restored:
         workers.say(f"resuming from {restored}, step {done}: {_standing(config, record, done)}")
         _follow(model, config, record.timeline, record.resting_until(total, config.l1_epochs))
+        _, offset = record.timeline.place_of(done)
+        if done - record.resting > offset:  # an epoch with the discriminator is done
+            best.first_epoch = 0
     checkpoint.first_step = record.timeline.first_step
 
     def on_best(epoch, logs):
@@ -239,7 +245,9 @@ def train(config, dry_run=False):
     if config.init is not None and START not in record.figures:
         start = painted_by(model, load(config.init) if restored else None)
         record.figures[START] = judge(model, validation, start)
-        workers.say(f"Epoch 0/{config.epochs}  {in_words(record.figures[START])}  {config.init}")
+        workers.say(
+            f"Epoch 0/{config.epochs}  {in_words(record.figures[START])}  the start, {config.init}"
+        )
         if workers.is_chief and not changes:  # the table's rows stay what they were judged by
             callbacks.MetricsTable(run_dir).write_start(record.figures[START])
 
@@ -277,7 +285,7 @@ def train(config, dry_run=False):
             f"({type(error).__name__}). Start all {workers.count} workers again: the "
             f"same commands go on from the last state in {run_dir}."
         ) from None
-    if START in record.figures:
+    if START in record.figures and record.best:
         workers.say(
             beside_the_start(record.best, record.figures[START], config.best_metric, config.init)
         )
