@@ -159,7 +159,7 @@ def test_what_changes_between_two_commands(before, now, expected):
 )
 def test_shares_that_are_none(shares):
     text = make_config("paper").to_json().replace('{"decay_epochs": [100, 200]}', shares)
-    with pytest.raises(ValueError, match='shares must be such as {"decay_epochs": .100, 200.}'):
+    with pytest.raises(ValueError, match=r'shares must be such as \{"decay_epochs": .100, 200.\}'):
         TrainConfig.from_json(text)
 
 
