@@ -24,12 +24,12 @@ class Board(keras.callbacks.TensorBoard):
         folder: for the events.
         settings: text of the configuration.
         levels: {folder: {metric: value}} with the metrics' names in the logs, such as val_psnr.
-        place_of: gives (epoch, steps of it that are done) of a step of the run.
+        interrupted: steps of the first epoch that were done before, if it was interrupted.
     """
 
-    def __init__(self, folder, settings, levels, place_of):
+    def __init__(self, folder, settings, levels, interrupted=0):
         super().__init__(folder, write_graph=False, profile_batch=0)
-        self.settings, self.levels, self.place_of = settings, levels, place_of
+        self.settings, self.levels, self.interrupted = settings, levels, interrupted
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -40,24 +40,22 @@ class Board(keras.callbacks.TensorBoard):
 
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch, logs)
-        # Of the steps of an epoch that was interrupted, Keras goes on with the means.
-        self._means = {m.name: float(m.result()) for m in self.model.metrics}
-        self._before = 0
-        if any(self._means.values()):
-            self._before = self.place_of(self.model.steps_taken)[1]
-        self._count = self._before
+        self._before = self._count = self.interrupted
+        # Of an interrupted epoch the means are not known: several workers would have to be asked.
+        self._means = None if self.interrupted else {}
+        self.interrupted = 0
 
     def on_train_batch_end(self, batch, logs=None):
         """The logs are the means of the epoch so far: what the new steps add to them."""
         count = self._before + batch + 1
-        means = {name: float(logs[name]) for name in self._means if name in logs}
-        with self._train_writer.as_default():
-            for name in self._in_use(means):
-                total = means[name] * count - self._means[name] * self._count
-                value = total / (count - self._count)
-                tf.summary.scalar(f"batch_{name}", value, step=self.model.steps_taken)
-        self._means |= means
-        self._count = count
+        means = {name: float(value) for name, value in logs.items()}
+        if self._means is not None:
+            with self._train_writer.as_default():
+                for name in self._in_use(means):
+                    total = means[name] * count - self._means.get(name, 0.0) * self._count
+                    value = total / (count - self._count)
+                    tf.summary.scalar(f"batch_{name}", value, step=self.model.steps_taken)
+        self._means, self._count = means, count
 
     def on_test_end(self, logs=None):
         """Nothing: the metrics of validation stand among those of the epoch."""

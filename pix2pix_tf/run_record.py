@@ -34,6 +34,7 @@ class RunRecord:
         photographs: {"train": fingerprint, "validation": fingerprint}.
         resting: steps that the discriminator has missed when this process took the run up.
         begun: step at which it did.
+        interrupted: steps of an epoch that were done before it did, and whose mean losses go on.
         figures: {`ALL_GREY` or `START`: {metric: value}} by the validation photographs.
         best: the metrics of the epoch that is generator.keras, and its number; {} without one.
     """
@@ -42,6 +43,7 @@ class RunRecord:
     photographs: dict
     resting: int = 0
     begun: int = 0
+    interrupted: int = 0
     figures: dict = dataclasses.field(default_factory=dict)
     best: dict = dataclasses.field(default_factory=dict)
 
@@ -60,9 +62,18 @@ class RunRecord:
             (`RunRecord`, changes): the sides whose photographs are others than those of the state.
         """
         timeline = Timeline(notes["steps_per_epoch"], notes["first_step"])
+        _, interrupted = timeline.place_of(step)
         if timeline.steps_per_epoch != steps_per_epoch:
-            timeline = timeline.resized(step, steps_per_epoch, unit)
-        record = cls(timeline, photographs, notes["resting"], step, notes["figures"], notes["best"])
+            timeline, interrupted = timeline.resized(step, steps_per_epoch, unit), 0
+        record = cls(
+            timeline,
+            photographs,
+            resting=notes["resting"],
+            begun=step,
+            interrupted=interrupted,
+            figures=notes["figures"],
+            best=notes["best"],
+        )
         before = notes["photographs"]
         changes = [side for side in SIDES if photographs[side] != before[side]]
         return record, changes

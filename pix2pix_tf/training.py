@@ -140,7 +140,8 @@ def train(config, dry_run=False):
         """The record of a run that goes on, and which photographs have changed."""
         if notes is None:  # of a version that kept none
             missed = min(step, before.l1_epochs * steps_per_epoch)
-            return RunRecord(record.timeline, photographs, missed, step), []
+            interrupted = step % steps_per_epoch
+            return RunRecord(record.timeline, photographs, missed, step, interrupted), []
         unit = config.steps_per_execution
         return RunRecord.go_on(notes, step, steps_per_epoch, unit, photographs)
 
@@ -204,6 +205,8 @@ def train(config, dry_run=False):
         _, offset = record.timeline.place_of(done)
         if done - record.resting > offset:  # an epoch with the discriminator is done
             best.first_epoch = 0
+        if not record.interrupted:  # or the epoch has other steps now: its means begin anew
+            model.reset_metrics()
     checkpoint.first_step = record.timeline.first_step
 
     def on_best(epoch, logs):
@@ -583,7 +586,7 @@ def _callbacks(config, model, val_source, record, best, workers):
             str(run_dir / "tensorboard"),
             config.to_json(),
             {_FOLDERS[name]: figures for name, figures in record.figures.items()},
-            timeline.place_of,
+            interrupted=record.interrupted,
         ),
         callbacks.SampleSheet(*_samples(val_source, config), run_dir),
         callbacks.MetricsTable(run_dir),
