@@ -459,7 +459,8 @@ def _phases(values, given, recipe):
             if not 0 <= phases[name] <= epochs:
                 raise ValueError(
                     f"{name} must lie between 0 and epochs; received {name}={phases[name]} and "
-                    f"epochs={epochs}. Give at most {epochs}, or more epochs."
+                    f"epochs={epochs}. Give at most {epochs}, or more epochs, or leave it out for "
+                    "the preset's share of them."
                 )
         else:
             phases[name] = in_epochs(name, *share, epochs)
