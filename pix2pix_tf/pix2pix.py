@@ -262,14 +262,15 @@ class Pix2Pix(keras.Model):
         inputs = data[0] if isinstance(data, tuple) else data
         return self._paint(inputs)
 
-    def _paint(self, inputs):
+    def _paint(self, inputs, generator=None):
+        generator = self.inference_generator if generator is None else generator
         if inputs.shape[0] is not None:
-            return self.inference_generator(inputs, training=False)
+            return generator(inputs, training=False)
         # A device may be left without a part of the last batch, and oneDNN's convolutions give
         # another shape for an empty batch.
         count = tf.shape(inputs)[0]
         filled = tf.pad(inputs, [[0, tf.maximum(0, 1 - count)], [0, 0], [0, 0], [0, 0]])
-        return self.inference_generator(filled, training=False)[:count]
+        return generator(filled, training=False)[:count]
 
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing is left to build; Keras would sum a batch over the replicas, to see its shape."""
