@@ -318,7 +318,6 @@ _STRIP_PIXELS = 1 << 16  # that are recolored at a time: their arrays are soon u
 _BLACK = LAB_OFFSET + 1e-6  # the CIE curve of less light than could be seen
 _TINY = 1e-8  # of linear light, or of a ratio: nothing that could be seen
 _ROUNDED = 1e-6  # of linear light: what rounding leaves of a channel that is 0 or 1
-
 _BROUGHT_IN_AT_ONCE = 1 << 15  # colors: their arrays stay in the processor's cache
 
 
@@ -373,9 +372,9 @@ def _in_gamut(xp, curves, steps=4):
     The largest factor of chroma is searched for at which the channel that is farthest from the
     gray of the same luminance, as a share of what the gamut allows, has just that. The logarithm of
     this reach is nearly a straight line over that of the factor: two steps of the secant find the
-    root for most colors, six for all but one in a thousand of those with a* and b* in ±110. What
-    is left to the border is done in linear light, on the line to that gray: luminance, and with it
-    L*, stays as it is even then.
+    root for most colors of photographs, four for nearly all with a* and b* in ±110. What is left to
+    the border is done in linear light, on the line to that gray, which keeps the luminance, and
+    with it L*. Hue turns by 0.1° at most for 99.9 % of them, by 1.3° for the rest.
 
     Args:
         xp: see `_namespace`.

@@ -243,6 +243,10 @@ class Pix2Pix(keras.Model):
 
         Returns:
             sRGB (batch, height, width, 3), float32 in [0, 1].
+
+        Colors that sRGB has not lose chroma, as in what `colorize` writes: the metrics are those of
+        its pictures, and a discriminator of RGB judges what people will see. Its gradient still
+        turns the hue there; a clipped channel would have given none, and a wrong lightness.
         """
         if self.paints_ab:
             ab = tf.zeros((*inputs.shape[:3], 2)) if output is None else output
