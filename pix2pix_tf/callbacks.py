@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 import os
 import shutil
@@ -22,7 +23,11 @@ from pix2pix_tf.generators import save_generator
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.sheets import contact_sheet
 
+NOTES_FILE = "notes.json"
 AGREE_STEPS = 10  # several workers agree on saving and stopping after so many
+
+# What is 0 while the discriminator rests.
+ADVERSARIAL_LOSSES = ("g_adv", "d_loss")
 
 BETTER = {
     "val_g_l1": min,
@@ -116,15 +121,23 @@ class MetricsTable(keras.callbacks.Callback):
         self.path = Path(run_dir) / "metrics.csv"
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, **{name: f"{value:.6g}" for name, value in (logs or {}).items()}}
-        rows = [r for r in self._read() if int(r["epoch"]) <= epoch] + [row]
+        self._write([row for row in self._read() if int(row["epoch"]) <= epoch], epoch + 1, logs)
+
+    def write_start(self, logs):
+        """The row of epoch 0: the metrics of the generator that the run starts from."""
+        self._write([row for row in self._read() if int(row["epoch"]) > 0], 0, logs)
+
+    def _write(self, rows, number, logs):
+        row = {"epoch": number, **{name: f"{value:.6g}" for name, value in (logs or {}).items()}}
+        rows = sorted([*rows, row], key=lambda row: int(row["epoch"]))
         text = io.StringIO()
-        names = list(dict.fromkeys(name for r in rows for name in r))
+        names = dict.fromkeys(name for row in rows for name in row)
+        names = sorted(names, key=lambda name: (name != "epoch", name.startswith("val_")))
         writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.path, text.getvalue().encode())
-        write_atomically(self.path.with_suffix(".png"), _curves(rows, names[1:]))
+        write_atomically(self.path.with_suffix(".png"), _png(_curves(rows, names[1:])))
 
     def _read(self):
         if not self.path.exists():
@@ -134,16 +147,30 @@ class MetricsTable(keras.callbacks.Callback):
 
 
 def _curves(rows, names):
-    """PNG of each metric over the epochs."""
+    """Figure of each metric over the epochs; the adversarial losses have gaps where they rested."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+    from matplotlib.ticker import MaxNLocator
 
-    columns = min(4, len(names))
-    lines = -(-len(names) // columns)
-    figure = Figure(figsize=(3 * columns, 2.2 * lines), layout="constrained")
     epochs = [int(row["epoch"]) for row in rows]
+    curves = {name: [float(row.get(name) or "nan") for row in rows] for name in names}
+    adversarial = [name for name in names if name in ADVERSARIAL_LOSSES]
+    for i in range(len(rows)):
+        if not any(curves[name][i] for name in adversarial):  # it rested
+            for name in adversarial:
+                curves[name][i] = math.nan
+    names = [name for name in names if not all(map(math.isnan, curves[name]))]
+    columns = max(1, min(4, len(names)))
+    lines = max(1, -(-len(names) // columns))
+    figure = Figure(figsize=(3 * columns, 2.2 * lines), layout="constrained")
     for i, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, i + 1, title=name, xlabel="epoch")
-        axes.plot(epochs, [float(row.get(name) or "nan") for row in rows], marker=".")
+        axes.plot(epochs, curves[name], marker=".")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    return figure
+
+
+def _png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
     return buffer.getvalue()
@@ -162,6 +189,7 @@ class BestGenerator(keras.callbacks.Callback):
         self.first_epoch = first_epoch
         self.writes = writes  # one worker of several does
         self.best = tf.Variable(math.nan, dtype=tf.float64, trainable=False)
+        self.on_best = lambda epoch, logs: None  # told of each epoch that is saved
 
     def on_epoch_end(self, epoch, logs=None):
         value = epoch if self.metric == "epoch" else float(logs[self.metric])
@@ -169,6 +197,7 @@ class BestGenerator(keras.callbacks.Callback):
         leads = math.isnan(best) or BETTER[self.metric](value, best) == value != best
         if leads or epoch == self.first_epoch:
             self.best.assign(value)
+            self.on_best(epoch, logs)
             if self.writes:
                 save_generator(
                     self.model.inference_generator, self.path, self.image_size, pairs=self.pairs
@@ -192,16 +221,29 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         keep: newest states kept.
         minutes: longest time between states.
         workers: `distribution.Workers` of the training; the chief's states are kept.
+        first_step: at which the first epoch began, or would have begun with so many steps each.
+        notes: gives what to keep of a step beside variables, as plain values: notes.json.
         **variables: further variables to keep.
     """
 
     def __init__(
-        self, folder, model, steps_per_epoch, keep=2, minutes=10.0, workers=None, **variables
+        self,
+        folder,
+        model,
+        steps_per_epoch,
+        keep=2,
+        minutes=10.0,
+        workers=None,
+        first_step=0,
+        notes=None,
+        **variables,
     ):
         super().__init__()
         self.folder = Path(folder)
         self.workers = workers
         self.steps_per_epoch = steps_per_epoch
+        self.first_step = first_step
+        self.notes = notes
         self.keep = keep
         self.seconds = 60 * minutes
         networks = {"generator": model.generator, "discriminator": model.discriminator}
@@ -232,7 +274,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def states(self):
         """Folders of the states, oldest first."""
-        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+        return states_in(self.folder)
 
     def restore(self):
         """Restores the newest state that is whole; returns its path, or None if there is none.
@@ -244,6 +286,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         for state in reversed(self.states()):
             try:
                 self.checkpoint.read(str(state / "state")).assert_existing_objects_matched()
+                read_notes(state)
             except Exception as error:  # TensorFlow raises IndexError, OpError, … for torn files
                 damaged.append(state)
                 print(f"{state} is damaged: {_first_line(error)}", file=sys.stderr, flush=True)
@@ -291,6 +334,9 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
             self.checkpoint.write(str(unfinished / "state"))
+            if self.notes is not None:
+                notes = json.dumps(self.notes(step), indent=2) + "\n"
+                (unfinished / NOTES_FILE).write_text(notes, encoding="utf-8")
             for path in unfinished.iterdir():
                 _flush_to_disk(path)
             unfinished.rename(target)
@@ -308,7 +354,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = self.model.steps_taken
-        if step % self.steps_per_epoch == 0:
+        if (step - self.first_step) % self.steps_per_epoch == 0:
             return  # the epoch's end saves, after its validation
         due = time.monotonic() - self._saved_at > self.seconds
         stop = self.stop_signal is not None
@@ -353,6 +399,17 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         print("stopping after this step; once more stops at once", file=sys.stderr, flush=True)
 
 
+def states_in(folder):
+    """The states that lie in a folder, oldest first."""
+    return sorted(path for path in Path(folder).glob("step-*") if path.is_dir())
+
+
+def read_notes(state):
+    """What a state keeps beside variables; None for one of a version that kept nothing."""
+    path = state / NOTES_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def _first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -363,16 +420,36 @@ def _flush_to_disk(path):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar with losses and images/s on a terminal; one line for each epoch elsewhere."""
+    """How far a run is: a bar on a terminal, lines elsewhere, and the time left for all of it.
 
-    def __init__(self, epochs, steps_per_epoch, batch_size):
+    A line comes after each epoch, and in a log within long ones too.
+
+    Args:
+        epochs: of the run.
+        steps_per_epoch: of the run.
+        batch_size: photographs per step.
+        first_step: at which the first epoch began, or would have begun with so many steps each.
+        cost_of: gives the relative cost of a step of an epoch, from 0; all cost the same if None.
+        seconds: time between two lines within an epoch.
+    """
+
+    def __init__(
+        self, epochs, steps_per_epoch, batch_size, first_step=0, cost_of=None, seconds=30.0
+    ):
         super().__init__()
         self.epochs, self.steps, self.batch_size = epochs, steps_per_epoch, batch_size
+        self.origin = first_step
+        self.cost_of = cost_of or (lambda epoch: 1.0)
+        self.seconds = seconds
         self.bar = None
+        # What has been measured since the process began, for the time left.
+        self.spent, self.cost = 0.0, 0.0  # seconds of steps, and what they cost
+        self.between = 0.0  # seconds from the last step of an epoch to its end
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.monotonic()
-        self.first_step = self.done = self.model.steps_taken % self.steps
+        self.epoch = epoch
+        self.began = self.trained = time.monotonic()
+        self.first_step = self.done = (self.model.steps_taken - self.origin) % self.steps
         if sys.stderr.isatty():
             self.bar = tqdm(
                 desc=f"Epoch {epoch + 1}/{self.epochs}",
@@ -384,22 +461,64 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.first_step + batch + 1
-        self.trained = time.monotonic()
+        now = time.monotonic()
+        if self.done > self.first_step:  # the first step of an epoch may have been traced anew
+            self.spent += now - self.trained
+            self.cost += (done - self.done) * self.cost_of(self.epoch)
+        self.trained = now
+        losses = {name: float(logs[name]) for name in ("g_loss", "d_loss")}
         if self.bar is not None:
-            self.bar.set_postfix({n: f"{float(logs[n]):.3f}" for n in ("g_loss", "d_loss")}, False)
+            figures = {name: f"{value:.3f}" for name, value in losses.items()}
+            self.bar.set_postfix(figures | {"run": self._left(done)}, False)
             self.bar.update((done - self.done) * self.batch_size)
+        elif self.done == self.first_step:
+            self.line_at = now + self.seconds
+        elif now >= self.line_at and done < self.steps:
+            self.line_at = now + self.seconds
+            figures = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+            print(
+                f"Epoch {self.epoch + 1}/{self.epochs}  step {done}/{self.steps}  {figures}  "
+                f"{self._speed(done)}  {self._left(done)}",
+                flush=True,
+            )
         self.done = done
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar is not None:
             self.bar.refresh()  # with the last losses, however short the epoch was
             self.bar.close()
-        images = (self.done - self.first_step) * self.batch_size
         names = sorted(logs, key=lambda name: name.startswith("val_"))  # Keras sorts by name
         figures = "  ".join(f"{name} {logs[name]:.4g}" for name in names)
+        now = time.monotonic()
+        self.between = now - self.trained
+        left = f"  {self._left(self.steps)}" if epoch + 1 < self.epochs else ""
         print(
-            f"Epoch {epoch + 1}/{self.epochs}  {figures}  "
-            f"{images / (self.trained - self.began):.1f} images/s  "
-            f"{time.monotonic() - self.began:.0f} s",
+            f"Epoch {epoch + 1}/{self.epochs}  {figures}  {self._speed(self.done)}  "
+            f"{now - self.began:.0f} s{left}",
             flush=True,
         )
+
+    def _speed(self, done):
+        images = (done - self.first_step) * self.batch_size
+        return f"{images / (self.trained - self.began):.1f} images/s"
+
+    def _left(self, done):
+        """The time left for the whole run, after so many steps of the epoch."""
+        epochs = range(self.epoch + 1, self.epochs)
+        cost = (self.steps - done) * self.cost_of(self.epoch)
+        cost += sum(self.steps * self.cost_of(epoch) for epoch in epochs)
+        if self.cost:
+            rate = self.spent / self.cost
+        else:  # of epochs of a single step
+            steps = max(1, done - self.first_step)
+            rate = (self.trained - self.began) / (steps * self.cost_of(self.epoch))
+        seconds = rate * cost + self.between * (len(epochs) + (done < self.steps))
+        return f"{_duration(seconds)} left"
+
+
+def _duration(seconds):
+    """A time in words, such as 2 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from pix2pix_tf import __version__
-from pix2pix_tf.config import DEFAULT_GENERATOR, TrainConfig, make_config
+from pix2pix_tf.config import DEFAULT_GENERATOR, TrainConfig, make_config, setting_names
 
 _FAILED, _INTERRUPTED = 1, 130
 _GENERATOR_HELP = "a shipped name, a directory that holds generator.keras, or a .keras file"
@@ -398,8 +398,9 @@ def _add_fit(commands):
         help="JSON file with settings, such as a run's config.json, a folder that holds a "
         "recipe.json or config.json, or the name of a shipped generator; other flags override it",
     )
-    for field in dataclasses.fields(TrainConfig):
-        _add_setting(parser, field)
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    for name in setting_names():
+        _add_setting(parser, fields[name])
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -411,7 +412,7 @@ def _add_fit(commands):
 def _add_setting(parser, field):
     flag = f"--{field.name.replace('_', '-')}"
     description = field.metadata["help"]
-    if not description.startswith("(") and "(default" not in description:
+    if field.default is not None and "(default" not in description:
         description += f" (default: {field.default})"
     # Absent flags are suppressed: they are left to the preset.
     common = {"dest": field.name, "default": argparse.SUPPRESS, "help": description}
@@ -423,17 +424,18 @@ def _add_setting(parser, field):
         flag,
         type=kinds.get(field.type, str),
         choices=field.metadata["choices"],
-        metavar=None if field.metadata["choices"] else field.name.split("_")[-1].upper(),
+        metavar=None if field.metadata["choices"] else _metavar(field),
         **common,
     )
 
 
+def _metavar(field):
+    """What stands for a flag's value in the help: its last word, unless that would mislead."""
+    return field.metadata["metavar"] or field.name.split("_")[-1].upper()
+
+
 def _fit(options):
-    settings = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(TrainConfig)
-        if hasattr(options, field.name)
-    }
+    settings = {name: getattr(options, name) for name in setting_names() if hasattr(options, name)}
     config = make_config(config=options.config, **settings)
     if config.preset == "demo" and config.data is None:
         print("no --data: a tiny generator learns from the shipped photographs, to show the loop")

@@ -21,7 +21,6 @@ from pix2pix_tf.generators import find_generator, find_saved_model, load_generat
 
 BACKENDS = ("auto", "tensorflow", "litert")
 _BLOCK_PIXELS = 1 << 19  # of a large picture that a thread does at a time
-_STRIP_PIXELS = 1 << 15  # of a block that are coloured at a time: their arrays are soon used again
 
 
 class Colorizer:
@@ -214,15 +213,19 @@ def merge(image, ab, threads=None):
         threads: see `network_input`.
 
     Returns:
-        sRGB (height, width, 3) of the dtype of `image`. Colours that sRGB cannot show at the
-        pixel's lightness are clipped.
+        sRGB (height, width, 3) of the dtype of `image`. Colors that sRGB cannot show at the
+        pixel's lightness lose chroma; lightness and hue are kept.
     """
     result = np.empty((*image.shape[:2], 3), image.dtype)
     ab = ab * color.AB_SCALE
 
     def merge_block(block):
-        for rows in _row_slices(block, image.shape[1], _STRIP_PIXELS):
-            result[rows] = color.recolor(image[rows], _enlarged_rows(ab, image, rows))
+        def enlarged(rows):
+            return _enlarged_rows(
+                ab, image, slice(block.start + rows.start, block.start + rows.stop)
+            )
+
+        color.recolor(image[block], enlarged, out=result[block])
 
     _in_parallel(threads, merge_block, _blocks(image))
     return result

@@ -16,6 +16,7 @@ import numpy as np
 from pix2pix_tf import color
 from pix2pix_tf.cores import cores
 from pix2pix_tf.generators import checkpoints_dir
+from pix2pix_tf.held_back import errors_held_back
 
 METADATA = "pix2pix_tf"
 LITERT_FILE = "colorizer_dynamic_int8.tflite"  # the one that `colorize` uses
@@ -44,7 +45,8 @@ class LiteRTNetwork:
 
     def __init__(self, path, threads=None):
         threads, data = threads or cores(), Path(path).read_bytes()
-        interpreter = _interpreter(path, data, threads)
+        with errors_held_back():  # that it has made a delegate
+            interpreter = _interpreter(path, data, threads)
         metadata, signatures = read_metadata(data), interpreter.get_signature_list()
         if "predict_ab" not in signatures or "image_size" not in metadata:
             raise ValueError(
@@ -101,7 +103,9 @@ def open_tflite(path, threads=None):
         ImportError: if ai-edge-litert is not installed.
     """
     data = Path(path).read_bytes()
-    return _interpreter(path, data, threads or cores()), read_metadata(data)
+    with errors_held_back():
+        interpreter = _interpreter(path, data, threads or cores())
+    return interpreter, read_metadata(data)
 
 
 def _interpreter(path, data, threads):

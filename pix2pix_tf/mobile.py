@@ -33,6 +33,7 @@ from pix2pix_tf.colorizer import resize
 from pix2pix_tf.export import ExportError, task_of
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.generators import find_generator, load_generator, samples_dir
+from pix2pix_tf.held_back import errors_held_back
 from pix2pix_tf.photographs import PhotographError, read_photograph, write_atomically
 from pix2pix_tf.serving import Colouring
 from pix2pix_tf.translator import Translator
@@ -197,7 +198,8 @@ def _converted(folder, task, name, kind, photographs):
             _network_input(task, photograph) for photograph in photographs
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with warnings.catch_warnings():  # that tf.lite's own interpreter, used to calibrate, will go
+    with errors_held_back(), warnings.catch_warnings():
+        # that tf.lite's own interpreter, used to calibrate, will go
         warnings.simplefilter("ignore", UserWarning)
         return converter.convert()
 
@@ -312,7 +314,7 @@ def _times(calls, values):
             began = time.perf_counter()
             call(value)
             taken[key].append(1000 * (time.perf_counter() - began))
-    return {key: round(float(np.median(times[1:])), 1) for key, times in taken.items()}
+    return {key: round(float(np.median(times[1:])), 3) for key, times in taken.items()}
 
 
 def _pictures(task, photographs, outputs):

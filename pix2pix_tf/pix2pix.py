@@ -243,6 +243,10 @@ class Pix2Pix(keras.Model):
 
         Returns:
             sRGB (batch, height, width, 3), float32 in [0, 1].
+
+        Colors that sRGB has not lose chroma, as in what `colorize` writes: the metrics are those of
+        its pictures, and a discriminator of RGB judges what people will see. Its gradient still
+        turns the hue there; a clipped channel would have given none, and a wrong lightness.
         """
         if self.paints_ab:
             ab = tf.zeros((*inputs.shape[:3], 2)) if output is None else output
@@ -262,14 +266,15 @@ class Pix2Pix(keras.Model):
         inputs = data[0] if isinstance(data, tuple) else data
         return self._paint(inputs)
 
-    def _paint(self, inputs):
+    def _paint(self, inputs, generator=None):
+        generator = self.inference_generator if generator is None else generator
         if inputs.shape[0] is not None:
-            return self.inference_generator(inputs, training=False)
+            return generator(inputs, training=False)
         # A device may be left without a part of the last batch, and oneDNN's convolutions give
         # another shape for an empty batch.
         count = tf.shape(inputs)[0]
         filled = tf.pad(inputs, [[0, tf.maximum(0, 1 - count)], [0, 0], [0, 0], [0, 0]])
-        return self.inference_generator(filled, training=False)[:count]
+        return generator(filled, training=False)[:count]
 
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing is left to build; Keras would sum a batch over the replicas, to see its shape."""

@@ -81,6 +81,10 @@ class PhotographSource:
     def count(self):
         return len(self.index.entries)
 
+    def contents(self):
+        """A text for each photograph in use that tells it by its content."""
+        return [entry.digest for entry in self.index.entries]
+
     def summary(self):
         """What there is, in words."""
         dropped = f", {self.dropped} more left out as grey" if self.dropped else ""

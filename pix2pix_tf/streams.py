@@ -6,6 +6,7 @@ with a seed of the same.
 
 import copy
 import dataclasses
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ class Stream:
     """A source that is read from front to back.
 
     Subclasses give `records(epoch, seed, shuffle)`, a dataset of (number, record), `decode(record,
-    side)`, a list `draws`, `record_bytes`, the mean size of a record, and `kind`, in words.
+    side)`, a list `draws`, `record_bytes`, the mean size of a record, `kind`, in words, and
+    `identity()`, a text that tells the data set from others, or `contents()` in place of it.
     """
 
     channels = (1, 2)  # L → ab
@@ -46,6 +48,12 @@ class Stream:
         """What there is, in words."""
         dropped = f", {self.dropped} left out as grey" if self.dropped else ""
         return f"{len(self.draws)} photographs ({self.kind}){dropped}"
+
+    def contents(self):
+        """A text for each photograph in use that tells it: by its place in the data set."""
+        numbers = range(len(self.draws)) if self.chosen is None else self.chosen
+        identity = self.identity()
+        return [f"{identity} {number}" for number in numbers]
 
     def drop_grey(self, chroma):
         """Leaves out the records whose mean chroma is under 2 Lab units."""
@@ -150,6 +158,13 @@ class KaggleSource(Stream):
         self.warnings = self._implausible()
         if drop_grey:
             self.drop_grey(self._mean_chroma())
+
+    def identity(self):
+        """By some of the records: the arrays are gigabytes."""
+        digest = hashlib.sha1(usedforsecurity=False)
+        for array in (self.lightness, *self.chroma):
+            digest.update(array.sample().tobytes())
+        return digest.hexdigest()
 
     def _mean_chroma(self):
         """Mean C* of each record, by every fourth pixel of every fourth row."""
@@ -320,6 +335,7 @@ class TFDSSource(Stream):
                 f"{', '.join(builder.info.splits)}."
             ) from None
         self.kind = name
+        self.full_name = f"{builder.info.full_name}:{split}"  # with its version
         self.draws = [draw(f"{dataset}:{split} {i}") for i in range(count)]
         self.record_bytes = max(1, builder.info.splits[split].num_bytes // max(1, count))
         self.dataset = builder.as_dataset(
@@ -333,6 +349,9 @@ class TFDSSource(Stream):
             chroma = load_cache(kept).get("chroma") or self._mean_chroma()
             save_cache(kept, {"chroma": chroma})
             self.drop_grey(chroma)
+
+    def identity(self):
+        return self.full_name
 
     def _mean_chroma(self):
         """Mean C* of a thumbnail of each record."""
@@ -388,6 +407,10 @@ class ShardSource(Stream):
         self.kind = f"{len(self.shards)} shards"
         if drop_grey:
             self.drop_grey([p["chroma"] for p in self.photographs])
+
+    def contents(self):
+        numbers = range(len(self.photographs)) if self.chosen is None else self.chosen
+        return [self.photographs[number]["digest"] for number in numbers]
 
     def records(self, epoch, seed, shuffle):
         paths = path_strings([path for path, _ in self.shards])

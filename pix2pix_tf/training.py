@@ -1,5 +1,6 @@
 """`train(config)`: assemble, compile, fit."""
 
+import dataclasses
 import itertools
 import math
 import sys
@@ -11,15 +12,27 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import callbacks, models
-from pix2pix_tf.config import TrainConfig, read_config
+from pix2pix_tf.board import Board
+from pix2pix_tf.config import DEFAULT_GENERATOR, TrainConfig, read_config
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.distribution import Workers, check_batch_size, distribute, make_strategy
 from pix2pix_tf.fused import with_fused_norm
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
+from pix2pix_tf.judging import beside_the_start, in_words, judge, painted_by
 from pix2pix_tf.optimizers import FusedAdam, LinearDecay
+from pix2pix_tf.phases import PHASES, Timeline
 from pix2pix_tf.photographs import write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
+from pix2pix_tf.run_record import (
+    ALL_GREY,
+    START,
+    RunRecord,
+    fingerprint,
+    told_changes,
+)
 from pix2pix_tf.sources import open_source
+
+_FOLDERS = {ALL_GREY: "all-gray", START: "start"}  # for TensorBoard
 
 # What TensorFlow raises when a worker is gone.
 LOST_WORKER = (
@@ -50,7 +63,8 @@ def train(config, dry_run=False):
         RuntimeError: if another worker is lost, or no TPU is there.
     """
     run_dir = Path(config.run_dir)
-    _check_run_dir(run_dir, config)
+    before = _check_run_dir(run_dir, config)
+    config = _as_begun(config, before)
     strategy = make_strategy(config.strategy)  # before anything else of TensorFlow
     workers = Workers(strategy)
     check_batch_size(strategy, config.batch_size)
@@ -98,9 +112,12 @@ def train(config, dry_run=False):
     replicas = strategy.num_replicas_in_sync
     if config.strategy != "one":
         workers.say(f"devices: {replicas}, of {workers.count} workers")
+    sides = {"train": train_source, "validation": val_source}
+    photographs = {side: fingerprint(source) for side, source in sides.items()}
+    record = RunRecord(Timeline(steps_per_epoch), photographs)
 
     def batches(step):
-        small = step < config.small_epochs * steps_per_epoch
+        small = step < record.timeline.start_of(config.small_epochs)
 
         def part_of(part):
             return photo_dataset(
@@ -119,10 +136,87 @@ def train(config, dry_run=False):
 
         return distribute(strategy, part_of, config.batch_size)
 
+    def going_on(notes, step):
+        """The record of a run that goes on, and which photographs have changed."""
+        if notes is None:  # of a version that kept none
+            missed = min(step, before.l1_epochs * steps_per_epoch)
+            interrupted = step % steps_per_epoch
+            return RunRecord(record.timeline, photographs, missed, step, interrupted), []
+        unit = config.steps_per_execution
+        return RunRecord.go_on(notes, step, steps_per_epoch, unit, photographs)
+
     if dry_run:
+        states = callbacks.states_in(run_dir / "checkpoints")
+        if states:
+            step = int(states[-1].name.removeprefix("step-"))
+            notes = callbacks.read_notes(states[-1])
+            there, changes = going_on(notes, step)
+            if changes:
+                workers.say(told_changes(changes, notes["photographs"], photographs, step))
+            workers.say(f"{run_dir} goes on at {_standing(config, there, step)}")
         _report_dry_run(config, model, batches(0), steps_per_epoch, workers)
         workers.leave()
         return True
+
+    # What is there.
+    best = callbacks.BestGenerator(
+        run_dir / GENERATOR_FILE,
+        config.best_metric,
+        config.image_size,
+        first_epoch=config.l1_epochs,
+        writes=workers.is_chief,
+        pairs=getattr(val_source, "pairs", None),
+    )
+    checkpoint = callbacks.ResumableCheckpoint(
+        run_dir / "checkpoints",
+        model,
+        steps_per_epoch,
+        keep=config.keep_checkpoints,
+        minutes=config.checkpoint_minutes,
+        workers=workers,
+        notes=lambda step: record.notes(step, config.l1_epochs),
+        best=best.best,
+    )
+    restored = checkpoint.restore()
+    done = model.steps_taken
+    (mean,) = workers.mean(done)
+    if mean != done:
+        raise RuntimeError(
+            f"this worker found a state of step {done} in {run_dir}, others did not. --run-dir "
+            "must be a folder that all workers share."
+        )
+    notes, changes = (callbacks.read_notes(restored) if restored else None), []
+    if restored:
+        record, changes = going_on(notes, done)
+    if changes:
+        workers.say(told_changes(changes, notes["photographs"], photographs, done))
+    total = record.timeline.start_of(config.epochs)
+    if done >= total:
+        workers.say(
+            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
+            "or another --run-dir for a new run"
+        )
+        workers.leave()
+        return True
+    if workers.is_chief:
+        write_atomically(run_dir / "config.json", config.to_json().encode())
+    if restored:
+        workers.say(f"resuming from {restored}, step {done}: {_standing(config, record, done)}")
+        _follow(model, config, record.timeline, record.resting_until(total, config.l1_epochs))
+        _, offset = record.timeline.place_of(done)
+        if done - record.resting > offset:  # an epoch with the discriminator is done
+            best.first_epoch = 0
+        if not record.interrupted:  # or the epoch has other steps now: its means begin anew
+            model.reset_metrics()
+    checkpoint.first_step = record.timeline.first_step
+
+    def on_best(epoch, logs):
+        record.best = {"epoch": epoch + 1}
+        record.best |= {n: float(v) for n, v in logs.items() if n.startswith("val_")}
+
+    best.on_best = on_best
+
+    # What the run is judged beside.
     val_batch = replicas * math.ceil(min(16, val_count) / replicas)
     validation = distribute(
         strategy,
@@ -137,31 +231,31 @@ def train(config, dry_run=False):
         full=False,
     )
 
-    along_the_way = _callbacks(config, model, val_source, steps_per_epoch, workers)
-    checkpoint = along_the_way[-1]
+    def load(generator):
+        with strategy.scope():
+            return models.with_dtype(load_generator(generator)[0], _policy(config))
 
-    # Resume, fit.
-    restored = checkpoint.restore()
-    done = model.steps_taken
-    (mean,) = workers.mean(done)
-    if mean != done:
-        raise RuntimeError(
-            f"this worker found a state of step {done} in {run_dir}, others did not. --run-dir "
-            "must be a folder that all workers share."
-        )
-    if done >= config.epochs * steps_per_epoch:
+    if "validation" in changes:
+        record.figures = {}
+        if best.path.exists():
+            figures = judge(model, validation, painted_by(model, load(best.path)))
+            workers.say(f"judged anew  {in_words(figures)}  {best.path}")
+            record.best |= figures
+            if config.best_metric != "epoch":
+                best.best.assign(figures[config.best_metric])
+    if model.paints_ab and ALL_GREY not in record.figures:
+        record.figures[ALL_GREY] = judge(model, validation, lambda _, ab: tf.zeros_like(ab))
+        workers.say(f"all grey    {in_words(record.figures[ALL_GREY])}")
+    if config.init is not None and START not in record.figures:
+        start = painted_by(model, load(config.init) if restored else None)
+        record.figures[START] = judge(model, validation, start)
         workers.say(
-            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
-            "or another --run-dir for a new run"
+            f"Epoch 0/{config.epochs}  {in_words(record.figures[START])}  the start, {config.init}"
         )
-        workers.leave()
-        return True
-    if workers.is_chief:
-        write_atomically(run_dir / "config.json", config.to_json().encode())
-    if restored:
-        workers.say(f"resuming from {restored}, step {done}")
-    if not restored and model.paints_ab:
-        _report_grey(model, validation, workers)
+        if workers.is_chief and not changes:  # the table's rows stay what they were judged by
+            callbacks.MetricsTable(run_dir).write_start(record.figures[START])
+
+    # Fit.
     try:
         with checkpoint:
             _fit(
@@ -170,11 +264,14 @@ def train(config, dry_run=False):
                 {
                     "validation_data": validation,
                     "validation_steps": math.ceil(val_count / val_batch),
-                    "callbacks": along_the_way,
+                    "callbacks": [
+                        *_callbacks(config, model, val_source, record, best, workers),
+                        checkpoint,
+                    ],
                     "verbose": 0,
                 },
                 (min(config.small_epochs, config.epochs), config.epochs),
-                steps_per_epoch,
+                record.timeline,
             )
     except callbacks.Interrupted as interruption:
         print(
@@ -192,6 +289,16 @@ def train(config, dry_run=False):
             f"({type(error).__name__}). Start all {workers.count} workers again: the "
             f"same commands go on from the last state in {run_dir}."
         ) from None
+    if START in record.figures and record.best:
+        workers.say(
+            beside_the_start(record.best, record.figures[START], config.best_metric, config.init)
+        )
+    if config.data is None and config.init is None:
+        workers.say(
+            f"{train_count} photographs make no colorizer: this run shows the loop. Color with the "
+            f"shipped {DEFAULT_GENERATOR} (pix2pix-tf colorize), or train on thousands of your own "
+            "(--data)."
+        )
     workers.say(f"done: {run_dir / GENERATOR_FILE}; sheets in {run_dir / 'sheets'}")
     workers.leave()
     return True
@@ -199,35 +306,27 @@ def train(config, dry_run=False):
 
 def build_model(config, steps_per_epoch, channels=(1, 2)):
     """The compiled `Pix2Pix` of a configuration, from and to so many channels."""
-    policy = "float32" if config.precision == "float32" else f"mixed_{config.precision}"
+    policy = _policy(config)
     generator = _generator(config, policy, channels)
     discriminator = _discriminator(config, policy, channels)
     if config.strategy != "tpu" and not tf.config.list_physical_devices("GPU"):
         generator, discriminator = with_fused_norm(generator), with_fused_norm(discriminator)
     model = Pix2Pix(generator, discriminator, ema=config.ema)
-    total = config.epochs * steps_per_epoch
-    falling = config.decay_epochs * steps_per_epoch
-    resting = config.l1_epochs * steps_per_epoch  # steps that the discriminator's optimizer misses
+    timeline = Timeline(steps_per_epoch)
+    rates = _rates(config, timeline, timeline.start_of(config.l1_epochs))
     model.compile(
-        generator_optimizer=_adam(
-            config.learning_rate,
-            config.beta_1,
-            total,
-            falling,
+        generator_optimizer=FusedAdam(
+            learning_rate=rates[0],
+            beta_1=config.beta_1,
             slow=[
                 variable
                 for layer in models.encoder_layers(generator)
                 for variable in layer.trainable_variables
             ],
             slow_rate=config.encoder_rate,
-            slow_from=config.frozen_epochs * steps_per_epoch,
+            slow_from=timeline.start_of(config.frozen_epochs),
         ),
-        discriminator_optimizer=_adam(
-            config.discriminator_learning_rate or config.learning_rate,
-            config.beta_1,
-            total - resting,
-            min(falling, max(1, total - resting)),  # it begins at its full rate, however late
-        ),
+        discriminator_optimizer=FusedAdam(learning_rate=rates[1], beta_1=config.beta_1),
         gan_loss=config.gan_loss,
         l1_weight=config.l1_weight,
         gradient_weight=config.gradient_weight,
@@ -240,9 +339,42 @@ def build_model(config, steps_per_epoch, channels=(1, 2)):
     return model
 
 
-def _adam(rate, beta_1, total, falling, **kwargs):
-    schedule = LinearDecay(rate, total, falling) if falling else rate
-    return FusedAdam(learning_rate=schedule, beta_1=beta_1, **kwargs)
+def _policy(config):
+    return "float32" if config.precision == "float32" else f"mixed_{config.precision}"
+
+
+def _rates(config, timeline, resting):
+    """The learning rates of both optimizers, which count their own steps, over the whole run.
+
+    Args:
+        config: `TrainConfig`.
+        timeline: `Timeline` of the run.
+        resting: steps of the whole run that the discriminator's optimizer misses.
+
+    Returns:
+        For each a number, or a schedule that begins at it.
+    """
+    total = timeline.start_of(config.epochs)
+    falling = round(config.decay_epochs * timeline.steps_per_epoch)
+
+    def rate_of(first, steps):
+        if not config.decay_epochs:
+            return first
+        # It begins at its full rate, however short the run, or late the discriminator.
+        return LinearDecay(first, steps, min(max(1, falling), max(1, steps)))
+
+    discriminator_rate = config.discriminator_learning_rate or config.learning_rate
+    return rate_of(config.learning_rate, total), rate_of(discriminator_rate, total - resting)
+
+
+def _follow(model, config, timeline, resting):
+    """Puts the optimizers' phases where a run that goes on now has them."""
+    optimizers = (model.generator_optimizer, model.discriminator_optimizer)
+    for optimizer, rate in zip(optimizers, _rates(config, timeline, resting), strict=True):
+        if isinstance(rate, LinearDecay):
+            optimizer.learning_rate = rate
+    inner = getattr(optimizers[0], "inner_optimizer", optimizers[0])
+    inner.slow_from = timeline.start_of(config.frozen_epochs)
 
 
 def _generator(config, policy, channels):
@@ -310,13 +442,14 @@ def _discriminator(config, policy, channels):
 
 
 def _check_run_dir(run_dir, config):
+    """The configuration of the run that is there, None if there is none."""
     before = read_config(run_dir)
     if before is None:
         if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
             raise ValueError(
                 f"{run_dir} exists and is not a training run; choose another --run-dir."
             )
-        return
+        return None
     changed = set(config.differences(before)) - {"epochs", "strategy"}
     if changed:
         details = ", ".join(
@@ -327,6 +460,17 @@ def _check_run_dir(run_dir, config):
             f"{run_dir} holds a run with other settings ({details}). Give the same settings to "
             "resume it (--epochs and --strategy may change), or another --run-dir."
         )
+    return before
+
+
+def _as_begun(config, before):
+    """The configuration with the phases of a run that an older version began, and that goes on to
+    the same number of epochs: it would otherwise turn back to a phase that is over."""
+    if before is None or before.shares is not None or before.epochs != config.epochs:
+        return config
+    kept = {n: getattr(before, n) for n in PHASES if getattr(before, n) <= config.epochs}
+    changed = any(getattr(config, name) != value for name, value in kept.items())
+    return dataclasses.replace(config, shares=None, **kept) if changed else config
 
 
 def _sources(config):
@@ -365,7 +509,7 @@ def _steps_per_epoch(config, train_count):
 
 
 def _plan(config, has_encoder):
-    """What happens in which epochs, in words: a preset's plan is cut short by fewer --epochs."""
+    """What happens in which epochs, in words, and what never does."""
     resting = config.epochs if config.freeze_encoder else config.frozen_epochs
     turns = {config.small_epochs, config.l1_epochs, resting if has_encoder else 0}
     starts = [0, *sorted(turn for turn in turns if 0 < turn < config.epochs)]
@@ -379,48 +523,82 @@ def _plan(config, has_encoder):
         words.append("L1 alone" if start < config.l1_epochs else "adversarial")
         phases.append(", ".join(words))
     if config.decay_epochs:
-        first = config.epochs - config.decay_epochs + 1
-        if first > 0:
-            phases.append(f"the learning rate falls from {first} on")
-        else:  # fewer epochs than it falls over
-            share = config.epochs / config.decay_epochs
-            phases.append(f"the learning rate falls from {share:.2g} of its value")
-    return "; ".join(phases)
+        first = 1 + config.epochs - min(config.decay_epochs, config.epochs)
+        middle = "" if first == int(first) else "the middle of "
+        phases.append(f"the learning rate falls from {middle}{int(first)} on")
+    return "; ".join([*phases, *_left_out(config, has_encoder)])
 
 
-def _callbacks(config, model, val_source, steps_per_epoch, workers):
-    """What happens along the way; the checkpoint comes last, so that it holds finished epochs."""
+def _left_out(config, has_encoder):
+    """What a run of so few epochs, or of such phases, leaves out that its preset has."""
+    named = {"l1_epochs": "L1 alone", "small_epochs": f"{config.small_size} pixels"}
+    later = {
+        "l1_epochs": "the discriminator never trains",
+        "small_epochs": f"{config.image_size} pixels are never trained at",
+    }
+    if has_encoder and not config.freeze_encoder:
+        named["frozen_epochs"] = "a frozen encoder"
+        later["frozen_epochs"] = "the encoder never thaws"
+    shares = config.shares or {}
+    missed = [
+        words for name, words in named.items() if name in shares and not getattr(config, name)
+    ]
+    told = [f"too few epochs to begin with {' and '.join(missed)}"] if missed else []
+    for name, words in later.items():
+        if name not in shares and 0 < getattr(config, name) >= config.epochs:
+            told.append(
+                f"{words} (--{name.replace('_', '-')} {getattr(config, name)} of {config.epochs})"
+            )
+    return told
+
+
+def _standing(config, record, step):
+    """Where a run is, and at which learning rates it goes on, in words."""
+    epoch, _ = record.timeline.place_of(step)
+    total = record.timeline.start_of(config.epochs)
+    if step >= total:
+        return f"its end, after {config.epochs} epochs"
+    missed = record.resting_until(step, config.l1_epochs)
+    rates = _rates(config, record.timeline, record.resting_until(total, config.l1_epochs))
+    now = [
+        float(rate(steps)) if isinstance(rate, LinearDecay) else rate
+        for rate, steps in zip(rates, (step, step - missed), strict=True)
+    ]
+    return (
+        f"epoch {epoch + 1} of {config.epochs}, learning rate {now[0]:.3g}, that of the "
+        f"discriminator {now[1]:.3g}"
+    )
+
+
+def _callbacks(config, model, val_source, record, best, workers):
+    """What happens along the way, before the checkpoint: so it holds finished epochs."""
     run_dir = Path(config.run_dir)
-    best = callbacks.BestGenerator(
-        run_dir / GENERATOR_FILE,
-        config.best_metric,
-        config.image_size,
-        first_epoch=config.l1_epochs,
-        writes=workers.is_chief,
-        pairs=getattr(val_source, "pairs", None),
-    )
-    checkpoint = callbacks.ResumableCheckpoint(
-        run_dir / "checkpoints",
-        model,
-        steps_per_epoch,
-        keep=config.keep_checkpoints,
-        minutes=config.checkpoint_minutes,
-        workers=workers,
-        best=best.best,
-    )
     steps = [callbacks.L1WarmUp(config.l1_epochs), callbacks.StopOnNonFiniteLoss()]
     if not workers.is_chief:
-        return [*steps, best, checkpoint]
+        return [*steps, best]
+
+    def cost_of(epoch):
+        return (config.small_size / config.image_size) ** 2 if epoch < config.small_epochs else 1.0
+
+    timeline = record.timeline
     return [
         *steps,
-        keras.callbacks.TensorBoard(
-            str(run_dir / "tensorboard"), write_graph=False, profile_batch=0
+        Board(
+            str(run_dir / "tensorboard"),
+            config.to_json(),
+            {_FOLDERS[name]: figures for name, figures in record.figures.items()},
+            interrupted=record.interrupted,
         ),
         callbacks.SampleSheet(*_samples(val_source, config), run_dir),
         callbacks.MetricsTable(run_dir),
         best,
-        callbacks.Progress(config.epochs, steps_per_epoch, config.batch_size),
-        checkpoint,
+        callbacks.Progress(
+            config.epochs,
+            timeline.steps_per_epoch,
+            config.batch_size,
+            first_step=timeline.first_step,
+            cost_of=cost_of,
+        ),
     ]
 
 
@@ -433,45 +611,30 @@ def _samples(source, config):
     return tuple(np.asarray(part) for part in next(iter(dataset)))
 
 
-def _fit(model, batches, options, ends, steps_per_epoch):
+def _fit(model, batches, options, ends, timeline):
     """Trains up to each of the epochs `ends`, at whose ends the batches change."""
-    epoch, offset = divmod(model.steps_taken, steps_per_epoch)
+    step = model.steps_taken
+    epoch, offset = timeline.place_of(step)
     if offset:  # the rest of an epoch that was interrupted
         model.keep_metrics()
         model.fit(
-            batches(epoch * steps_per_epoch + offset),
+            batches(step),
             initial_epoch=epoch,
             epochs=epoch + 1,
-            steps_per_epoch=steps_per_epoch - offset,
+            steps_per_epoch=timeline.steps_per_epoch - offset,
             **options,
         )
         epoch += 1
     for end in ends:
         if epoch < end:
             model.fit(
-                batches(epoch * steps_per_epoch),
+                batches(timeline.start_of(epoch)),
                 initial_epoch=epoch,
                 epochs=end,
-                steps_per_epoch=steps_per_epoch,
+                steps_per_epoch=timeline.steps_per_epoch,
                 **options,
             )
             epoch = end
-
-
-def _report_grey(model, validation, workers):
-    """What leaving the validation photographs grey would score: the line to beat."""
-
-    def score(L, ab):
-        model.score(L, ab, tf.zeros_like(ab))
-
-    run = tf.function(
-        lambda *pair: model.distribute_strategy.run(score, args=pair), reduce_retracing=True
-    )
-    for pair in validation:
-        run(*pair)
-    figures = "  ".join(f"val_{m.name} {float(m.result()):.4g}" for m in model.test_metrics)
-    model.reset_metrics()
-    workers.say(f"all grey    {figures}")
 
 
 def _report_dry_run(config, model, batches, steps_per_epoch, workers):

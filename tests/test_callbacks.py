@@ -28,6 +28,9 @@ from pix2pix_tf.callbacks import (
     ResumableCheckpoint,
     SampleSheet,
     StopOnNonFiniteLoss,
+    _curves,
+    _duration,
+    read_notes,
 )
 from pix2pix_tf.distribution import Workers
 from pix2pix_tf.generators import load_generator
@@ -169,6 +172,37 @@ def test_metrics_table_of_a_resumed_run_repeats_no_epoch(tmp_path):
         ("1", "0", ""),
         ("2", "7", "1"),
     ]
+
+
+def test_the_start_is_the_row_of_epoch_0(tmp_path):
+    table = MetricsTable(tmp_path)
+    table.write_start({"val_psnr": 20.0})
+    table.on_epoch_end(0, {"g_loss": 3.0, "val_psnr": 21.0})
+    text = "epoch,g_loss,val_psnr\n0,,20\n1,3,21\n"
+    assert (tmp_path / "metrics.csv").read_text() == text
+    table.write_start({"val_psnr": 19.0})  # rows of epochs stay
+    assert (tmp_path / "metrics.csv").read_text() == text.replace("20", "19")
+
+
+def test_curves_have_whole_epochs_and_none_of_a_discriminator_that_rested():
+    rows = [
+        {"epoch": str(epoch), "g_loss": "5", "g_adv": adv, "d_loss": adv}
+        for epoch, adv in ((1, "0"), (2, "0"), (3, "0.7"), (4, "0.6"))
+    ]
+    names = ["g_loss", "g_adv", "d_loss"]
+    figure = _curves(rows, names)
+    assert [axes.get_title() for axes in figure.axes] == names
+    d_loss = figure.axes[2].lines[0]
+    assert list(d_loss.get_xdata()) == [1, 2, 3, 4]
+    assert np.array_equal(d_loss.get_ydata(), [math.nan, math.nan, 0.7, 0.6], equal_nan=True)
+    for count in (1, 2, 4):
+        figure = _curves(rows[:count], names)
+        titles = [axes.get_title() for axes in figure.axes]
+        assert titles == (names if count > 2 else ["g_loss"])
+        ticks = figure.axes[0].get_xticks()
+        assert np.array_equal(ticks, np.round(ticks))
+        assert len(set(ticks)) == len(ticks)
+        assert set(range(1, count + 1)) <= set(ticks)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +412,30 @@ def test_a_state_that_is_there_is_not_written_again(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+def test_a_state_keeps_notes(tmp_path):
+    notes = {"train": [1, 2]}
+    model = painter()
+    checkpoint = ResumableCheckpoint(
+        tmp_path, model, 2, first_step=-1, notes=lambda step: {**notes, "step": step}
+    )
+    checkpoint.save()
+    state = tmp_path / "step-00000000"
+    assert read_notes(state) == {"train": [1, 2], "step": 0}
+    assert checkpoint.restore() == state
+    # Epochs end at odd steps: a state between them is due at even ones.
+    checkpoint.seconds = -1.0
+    checkpoint.set_model(model)
+    for step in (1, 2, 3):
+        model.step.assign(step)
+        checkpoint.on_train_batch_end(0)
+    assert names(checkpoint) == ["step-00000000", "step-00000002"]
+    (tmp_path / "step-00000002" / "notes.json").write_text("{")  # torn
+    assert checkpoint.restore() == state
+    assert read_notes(state)["step"] == 0
+    ResumableCheckpoint(tmp_path / "older", painter(), 2).save()
+    assert read_notes(tmp_path / "older" / "step-00000000") is None
+
+
 def test_a_full_disk_leaves_the_states_before(tmp_path):
     model = painter()
     checkpoint = ResumableCheckpoint(tmp_path, model, steps_per_epoch=2)
@@ -470,6 +528,47 @@ def test_off_a_terminal_there_is_one_line_an_epoch(capsys):
     assert err == ""
 
 
+def test_in_a_log_long_epochs_tell_how_far_they_are(capsys):
+    fit(painter(), 4, [Progress(2, 4, 2, seconds=0.0)], epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.split("  ")[:2] for line in lines]
+    # The first step of an epoch takes as long as it takes, and the last one has the epoch's line.
+    assert [head for head in heads if head[1].startswith("step")] == [
+        [f"Epoch {epoch}/2", f"step {step}/4"] for epoch in (1, 2) for step in (2, 3)
+    ]
+    assert len(lines) == 6
+    assert all(line.endswith(" left") == ("Epoch 2/2  d_" not in line) for line in lines)
+
+
+def test_time_left(monkeypatch):
+    """Three epochs of four steps: 2 s each, 8 s each in the last one, and 1 s of validation."""
+    model, seen, clock = painter(), [], [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    progress = Progress(3, 4, 2, cost_of=lambda epoch: 4.0 if epoch == 2 else 1.0)
+    progress.set_model(model)
+    for epoch in range(3):
+        progress.on_epoch_begin(epoch)
+        for step in range(4):
+            clock[0] += (8 if epoch == 2 else 2) + (100 if step == 0 else 0)  # traced anew
+            progress.on_train_batch_end(step, {"g_loss": 1.0, "d_loss": 1.0})
+            if step:
+                seen.append(progress._left(step + 1))
+        clock[0] += 1
+        progress.on_epoch_end(epoch, {"g_loss": 1.0})
+    # After the second step of the first epoch 2 · 2 + 4 · 2 + 4 · 8 are left.
+    assert seen[:3] == ["44 s left", "42 s left", "40 s left"]
+    assert seen[3:6] == ["38 s left", "36 s left", "33 s left"]  # now with the validation
+    assert seen[6:] == ["17 s left", "9 s left", "0 s left"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3599, "1 h 00 min"), (7500, "2 h 05 min")],
+)
+def test_durations(seconds, words):
+    assert _duration(seconds) == words
+
+
 def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 120))
@@ -484,4 +583,5 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     assert "Epoch 1/1" in shown
     assert "/8 [" in shown  # four steps of two photographs
     assert "g_loss=" in shown
+    assert "run=" in shown
     assert "Epoch 1/1  " in capsys.readouterr().out

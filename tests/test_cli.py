@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,17 @@ def test_help_and_import_load_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     assert "--l1-weight" in done.stdout
+
+
+def test_help_names_the_values_of_flags(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for flag in ("--beta-1 BETA", "--steps-per-epoch STEPS", "--data SOURCE", "--l1-epochs EPOCHS"):
+        assert flag in text
+    assert not re.search(r"--[a-z0-9-]+ [0-9]", text)
+    assert "default: None" not in text
+    assert "--shares" not in text  # what a run writes down is no flag
 
 
 def test_public_names_are_those_of_all():

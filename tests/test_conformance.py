@@ -219,6 +219,20 @@ def test_jpeg_of_each_quality(server, colorizer):
     assert np.abs(np.asarray(opened(fine)).astype(int) - colorizer.colorize(image)).mean() < 3
 
 
+def test_a_quality_may_come_as_a_number_or_as_a_column(server):
+    """A number is for all pictures; in a column each has its own."""
+    batch = [encoded(gradient(40, 60))] * 2
+    fine, coarse = server.outputs("jpeg", image_bytes=batch, quality=np.int32([95, 10]))[
+        "image_bytes"
+    ]
+    for quality, expected in (
+        (np.int32(10), [coarse, coarse]),
+        (np.int32([[95], [10]]), [fine, coarse]),
+    ):
+        answers = server.outputs("jpeg", image_bytes=batch, quality=quality)["image_bytes"]
+        assert list(answers) == expected
+
+
 def test_a_batch_of_mixed_formats_and_sizes(server, colorizer):
     image = Image.fromarray(gradient(60, 90))
     translucent = image.resize((33, 44))
@@ -336,6 +350,16 @@ def test_a_picture_that_claims_to_be_huge_takes_no_memory(server):
             "jpeg",
             {"image_bytes": [GOOD, GOOD], "quality": np.int32([90])},
             "expected a quality for each of 2 pictures; received 1",
+        ),
+        (
+            "jpeg",
+            {"image_bytes": [GOOD], "quality": np.int32([[90, 80], [70, 60]])},
+            "expected a quality for each of 1 pictures; received 4",
+        ),
+        (
+            "jpeg",
+            {"image_bytes": [GOOD, GOOD], "quality": np.int32(101)},
+            "quality must be from 1 to 100; received [101 101]",
         ),
         ("colorize_rgb", {"images": np.zeros((1, 2, 2, 3), np.float32)}, "uint8 but float"),
         ("colorize_rgb", {"images": np.zeros((2, 2, 3), np.uint8)}, "not compatible with expected"),

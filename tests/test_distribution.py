@@ -1,6 +1,11 @@
 """Training on two devices and by two workers ends where one device ends; each in its own process.
 
 Batches of all devices together are those of one device, so that weights differ by rounding alone.
+How much that is depends on the processor, for Adam divides by the size of the gradients and so
+enlarges the rounding of those that are nearly zero. A machine gives the same bits every time, also
+beside other work; between one device and two it gives up to 7e-7 with AVX-512, 3e-5 without oneDNN
+and 8e-5 with SSE 4.1 (ONEDNN_MAX_CPU_ISA), where the weights move by 5e-3. So the bound is a share
+of that movement.
 """
 
 import json
@@ -21,7 +26,7 @@ from pix2pix_tf.distribution import make_strategy
 from pix2pix_tf.models import patchgan_discriminator, unet_generator
 from pix2pix_tf.pix2pix import Pix2Pix
 
-TOLERANCE = 1e-5  # of weights that move by 5e-3 in 48 steps
+TOLERANCE = 1e-3  # of the distance that training moves the weights; 3e-4 was the most seen
 SETTINGS = {
     "seed": 1,
     "image_size": 32,
@@ -122,23 +127,29 @@ def figures(run_dir):
     return np.loadtxt(run_dir / "metrics.csv", delimiter=",", skiprows=1)
 
 
-def assert_same_training(run_dir, one):
-    assert np.abs(weights(run_dir) - weights(one)).max() < TOLERANCE
+@pytest.fixture(scope="module")
+def fresh():
+    """The weights of the generator before its training."""
+    keras.utils.set_random_seed(1)
+    model = unet_generator(32, 4, depth=3, norm="sync_batch", dropout=0.0)
+    return np.concatenate([variable.numpy().ravel() for variable in model.weights])
+
+
+def assert_same_training(run_dir, one, fresh):
+    distance = np.linalg.norm(weights(run_dir) - weights(one))
+    assert distance < TOLERANCE * np.linalg.norm(weights(one) - fresh)
     np.testing.assert_allclose(figures(run_dir), figures(one), rtol=2e-3)
     assert states(run_dir)[-1] == "step-00000048"
 
 
-def test_the_run_on_one_device_learns_more_than_the_tolerance(one):
-    keras.utils.set_random_seed(1)
-    fresh = unet_generator(32, 4, depth=3, norm="sync_batch", dropout=0.0)
-    moved = np.abs(weights(one) - np.concatenate([v.numpy().ravel() for v in fresh.weights]))
-    assert moved.mean() > 100 * TOLERANCE
+def test_the_run_on_one_device_learns(one, fresh):
+    assert np.abs(weights(one) - fresh).mean() > 1e-3
 
 
-def test_two_devices_of_a_machine(photographs, one, tmp_path):
+def test_two_devices_of_a_machine(photographs, one, fresh, tmp_path):
     (output,) = finish(start(photographs, tmp_path / "run", "mirrored", devices=2))
     assert "devices: 2, of 1 workers" in output
-    assert_same_training(tmp_path / "run", one)
+    assert_same_training(tmp_path / "run", one, fresh)
 
 
 def states(run_dir):
@@ -146,7 +157,9 @@ def states(run_dir):
 
 
 @pytest.mark.parametrize("victims", [(1,), pytest.param((0, 1), marks=pytest.mark.slow)])
-def test_workers_that_are_killed_and_stopped_resume_together(victims, photographs, one, tmp_path):
+def test_workers_that_are_killed_and_stopped_resume_together(
+    victims, photographs, one, fresh, tmp_path
+):
     run_dir = tmp_path / "run"
     for turn, victim in enumerate(victims):
         signals = [(), ()]
@@ -170,7 +183,7 @@ def test_workers_that_are_killed_and_stopped_resume_together(victims, photograph
     assert "devices: 2, of 2 workers" in chief
     assert "resuming from" in chief
     assert "Epoch" not in second  # the chief alone reports, and writes
-    assert_same_training(run_dir, one)
+    assert_same_training(run_dir, one, fresh)
 
 
 FIT_IN_SCOPE = """

@@ -44,6 +44,16 @@ def test_the_twin_colours_as_colorizer_does(twin, size):
     assert difference.mean() < 0.01
 
 
+def test_the_twin_brings_colors_inside_as_color_does(twin):
+    lab = np.random.default_rng(0).uniform((0, -110, -110), (100, 110, 110), (2000, 3))
+    lab[:20, 0], lab[20:40, 0] = 0, 100
+    expected = 255.0 * color.lab_to_rgb(lab)
+    ours = np.array([twin.srgb(*one) for one in lab.tolist()])
+    assert np.abs(ours - expected).max() < 1.1  # bytes, of constants with six digits
+    assert ours[:20].max() == 0
+    assert ours[20:40].min() == 255
+
+
 @pytest.mark.parametrize("name", ["Colorizer.kt", "Colorizer.swift"])
 def test_constants_are_the_packages(name):
     """Every number of the colour formulas stands in the code for phones as in color.py."""

@@ -4,7 +4,10 @@ import contextlib
 import csv
 import dataclasses
 import io
+import json
 import os
+import re
+import shutil
 import signal
 
 import keras
@@ -19,7 +22,9 @@ from pix2pix_tf.config import make_config, read_config
 from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
 from pix2pix_tf.optimizers import LinearDecay
-from pix2pix_tf.training import _plan, build_model, train
+from pix2pix_tf.phases import Timeline
+from pix2pix_tf.run_record import RunRecord
+from pix2pix_tf.training import _follow, _plan, _rates, _standing, build_model, train
 
 TINY = {
     "image_size": 32,
@@ -155,18 +160,46 @@ def test_a_state_holds_all_that_goes_on(run):
     assert parts >= {"generator_optimizer", "discriminator_optimizer"}
     assert state.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 12
     assert state.get_tensor("best/.ATTRIBUTES/VARIABLE_VALUE") == 2  # the last epoch, from 0
+    notes = json.loads((folder / "checkpoints" / "step-00000012" / "notes.json").read_text())
+    assert (notes["steps_per_epoch"], notes["first_step"], notes["resting"]) == (4, 0, 4)
+    counts = [notes["photographs"][side]["count"] for side in ("train", "validation")]
+    assert sum(counts) == 9
+    assert notes["best"]["epoch"] == 3
 
 
 def test_tensorboard_shows_scalars_and_sheets(run):
-    _, folder, _ = run
+    config, folder, said = run
     tags = {}
     for path in (folder / "tensorboard").rglob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
-                tags.setdefault(path.parent.name, {}).setdefault(value.tag, set()).add(event.step)
-    assert tags["train"]["epoch_g_loss"] == tags["validation"]["epoch_psnr"] == {0, 1, 2}
-    assert tags["sheet"] == {"grey | ours | truth": {0, 1, 2}}
-    assert "epoch_learning_rate" in tags["train"]
+                point = tf.make_ndarray(value.tensor)
+                tags.setdefault(path.parent.name, {}).setdefault(value.tag, {})[event.step] = point
+    assert set(tags) == {"train", "validation", "all-gray", "sheet"}
+    assert list(tags["validation"]["epoch_psnr"]) == [0, 1, 2]
+    assert list(tags["sheet"]["grey | ours | truth"]) == [0, 1, 2]
+    assert not [tag for part in tags.values() for tag in part if "evaluation" in tag]
+    assert tags["train"]["epoch_learning_rate"][2] == 0
+
+    # What leaving all grey scores, beside every epoch.
+    grey = next(line for line in said.splitlines() if line.startswith("all grey"))
+    figures = dict(figure.split(" ") for figure in grey.split("  ")[2:] if figure)
+    assert set(tags["all-gray"]) == {f"epoch_{name.removeprefix('val_')}" for name in figures}
+    expected = pytest.approx([float(figures["val_psnr"])] * 3, rel=1e-3)
+    assert list(tags["all-gray"]["epoch_psnr"].values()) == expected
+
+    # The losses of each step, whose means are those of the table; the first epoch is L1 alone.
+    for name, steps in (("g_loss", range(1, 13)), ("d_loss", range(5, 13))):
+        points = tags["train"][f"batch_{name}"]
+        assert list(points) == list(steps)
+        assert len(set(map(float, points.values()))) == len(points)
+        for epoch, row in enumerate(table(folder)):
+            if epoch * 4 + 1 in points:
+                mean = np.mean([points[epoch * 4 + step] for step in (1, 2, 3, 4)])
+                assert mean == pytest.approx(float(row[name]), rel=1e-4)
+    assert list(tags["train"]["epoch_d_loss"]) == [1, 2]
+    (settings,) = tags["train"]["settings"].values()
+    assert config.to_json() in settings.item().decode()
 
 
 def test_a_finished_run_says_so(run, capsys):
@@ -274,6 +307,66 @@ def test_epochs_may_be_raised_and_a_loss_that_is_no_number_leaves_the_last_state
     capsys.readouterr()
     assert train(config) is True  # the state is whole: it tells that one epoch is done
     assert "finished: " in capsys.readouterr().out
+
+
+def test_fine_tuning_is_judged_beside_its_start_and_grown_data_anew(
+    run, tiny, photographs, tmp_path, capsys
+):
+    """From the generator of another run: an epoch of two steps, and with more photographs one of
+    three."""
+    _, start, _ = run
+    data, judges, folder = tmp_path / "data", tmp_path / "judges", tmp_path / "run"
+    names = sorted(path.name for path in photographs.iterdir())
+
+    def put(count, where):
+        where.mkdir(exist_ok=True)
+        for _ in range(count):
+            shutil.copy(photographs / names.pop(), where)
+
+    def figures(line):
+        return dict(figure.split(" ") for figure in line.split("  ") if figure.startswith("val_"))
+
+    put(4, data)
+    put(2, judges)
+    settings = {"data": data, "val_data": judges, "init": start, "learning_rate": 1e-3}
+    assert train(tiny(folder, epochs=1, steps_per_epoch=None, **settings)) is True
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[3:6]] == ["all grey", "Epoch 0/1", "Epoch 1/1"]
+    rows = table(folder)
+    assert [(row["epoch"], row["g_loss"] != "") for row in rows] == [("0", False), ("1", True)]
+    for name, value in figures(lines[4]).items():
+        assert float(value) == pytest.approx(float(rows[0][name]), rel=1e-3), name
+    gained = float(rows[1]["val_g_l1"]) - float(rows[0]["val_g_l1"])
+    word = "worse" if gained > 0 else "better"
+    told = re.fullmatch(
+        rf"the generator of epoch 1 is {word} than the start by (\S+) in val_g_l1.*", lines[6]
+    )
+    assert float(told[1]) == pytest.approx(abs(gained), abs=2e-6)
+    assert ("Keep " in lines[6]) == (gained > 0)
+
+    # More photographs, the same command with more epochs.
+    before = (folder / "metrics.csv").read_text()
+    put(2, data)
+    put(1, judges)
+    assert train(tiny(folder, epochs=2, steps_per_epoch=None, **settings)) is True
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == (
+        "the photographs have changed since step 2: 6 to train on, which were 4; 3 to validate, "
+        "which were 2"
+    )
+    assert lines[4].endswith(
+        "step-00000002, step 2: epoch 2 of 2, learning rate 0.001, that of the discriminator 0.001"
+    )
+    heads = [line.split("  ")[0] for line in lines[5:9]]
+    assert heads == ["judged anew", "all grey", "Epoch 0/2", "Epoch 2/2"]
+    assert (folder / "metrics.csv").read_text().startswith(before)
+    assert [row["epoch"] for row in table(folder)] == ["0", "1", "2"]
+    notes = json.loads((folder / "checkpoints" / "step-00000005" / "notes.json").read_text())
+    assert (notes["steps_per_epoch"], notes["first_step"]) == (3, -1)
+    # The best is the better one by the photographs that are there now.
+    anew, last = float(figures(lines[5])["val_g_l1"]), float(table(folder)[2]["val_g_l1"])
+    assert notes["best"]["val_g_l1"] == pytest.approx(min(anew, last), rel=1e-3)
+    assert notes["best"]["epoch"] == (1 if anew < last else 2)
 
 
 # What is refused.
@@ -508,6 +601,58 @@ def test_a_late_discriminator_begins_at_its_full_rate(tiny):
         assert float(rate.learning_rate) == pytest.approx(expected, abs=1e-10)
 
 
+def test_both_networks_start_at_their_full_rates(tiny):
+    """The paper's rate falls over the second half, whatever the length of the run."""
+    model = build_model(tiny("run", depth=2, epochs=1), 10)
+    for epochs in (1, 3, 6, 50, 200):
+        for l1_epochs in {0, epochs // 2}:
+            config = tiny("run", depth=2, epochs=epochs, l1_epochs=l1_epochs)
+            _follow(model, config, Timeline(10), 10 * l1_epochs)
+            steps, joins = 10 * epochs, 10 * l1_epochs
+            rates = {}
+            for step in (0, steps // 2, 3 * steps // 4, steps):
+                model.generator_optimizer.iterations.assign(step)
+                model.discriminator_optimizer.iterations.assign(max(0, step - joins))
+                rates[step] = (
+                    float(model.generator_optimizer.learning_rate),
+                    float(model.discriminator_optimizer.learning_rate),
+                )
+            assert rates[0] == pytest.approx((2e-4, 2e-4))
+            assert rates[steps // 2] == pytest.approx((2e-4, 2e-4))
+            left = (steps - 3 * steps // 4) / (steps / 2)
+            assert rates[3 * steps // 4] == pytest.approx((2e-4 * left, 2e-4 * left))
+            assert rates[steps] == (0, 0)
+
+
+def test_the_rates_of_a_run_that_is_raised(tiny):
+    """Twelve epochs become 24: the discriminator rested in four, and not until the eighth."""
+    config = make_config("demo", epochs=24)
+    record, changes = RunRecord.go_on(
+        {
+            "steps_per_epoch": 10,
+            "first_step": 0,
+            "resting": 40,
+            "photographs": {"train": 1, "validation": 2},
+            "figures": {},
+            "best": {},
+        },
+        120,
+        10,
+        1,
+        {"train": 1, "validation": 2},
+    )
+    assert changes == []
+    total = record.resting_until(240, config.l1_epochs)
+    assert (config.l1_epochs, total) == (8, 40)
+    generator, discriminator = _rates(config, record.timeline, total)
+    for step, share in ((120, 1), (180, 0.5), (240, 0)):
+        assert float(generator(step)) == pytest.approx(1e-3 * share)
+        assert float(discriminator(step - 40)) == pytest.approx(2e-4 * share)
+    assert _standing(config, record, 180) == (
+        "epoch 19 of 24, learning rate 0.0005, that of the discriminator 0.0001"
+    )
+
+
 def test_without_decay_the_rate_stays(tiny):
     model = build_model(tiny("run", depth=2, decay_epochs=0), 10)
     model.generator_optimizer.iterations.assign(10**6)
@@ -574,10 +719,10 @@ def test_first_epochs_at_a_smaller_size(tiny, tmp_path, signals, monkeypatch, ca
     assert load_generator(tmp_path / "run")[1].image_size == 64
 
 
-def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkeypatch):
+def test_a_run_of_small_photographs_alone_ends_in_time(tiny, tmp_path, monkeypatch):
     ends = []
     monkeypatch.setattr("pix2pix_tf.training._fit", lambda *arguments: ends.append(arguments[3]))
-    small = {"small_size": 32, "small_epochs": 6, "epochs": 1}
+    small = {"small_size": 32, "small_epochs": 1, "epochs": 1}
     train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
     assert ends == [(1, 1)]
 
@@ -595,12 +740,38 @@ def test_a_run_shorter_than_its_small_epochs_ends_in_time(tiny, tmp_path, monkey
             "photos",
             {"epochs": 4, "freeze_encoder": True, "small_epochs": 0, "l1_epochs": 3},
             "1-3 at 192 pixels, encoder frozen, L1 alone; 4 at 192 pixels, encoder frozen, "
-            "adversarial; the learning rate falls from 1 on",
+            "adversarial; the learning rate falls from the middle of 3 on",
+        ),
+        (
+            "photos",
+            {"epochs": 5},
+            "1-3 at 128 pixels, encoder frozen, L1 alone; 4 at 128 pixels, L1 alone; "
+            "5 at 192 pixels, L1 alone; the learning rate falls from 4 on",
+        ),
+        (
+            "photos",
+            {"epochs": 1},
+            "1 at 192 pixels, L1 alone; the learning rate falls from the middle of 1 on; "
+            "too few epochs to begin with 128 pixels and a frozen encoder",
+        ),
+        (
+            "demo",
+            {"epochs": 1},
+            "1 at 64 pixels, adversarial; the learning rate falls from the middle of 1 on; "
+            "too few epochs to begin with L1 alone",
+        ),
+        (
+            "photos",
+            {"epochs": 2, "frozen_epochs": 2, "small_epochs": 2, "l1_epochs": 2, "decay_epochs": 0},
+            "1-2 at 128 pixels, encoder frozen, L1 alone; "
+            "the discriminator never trains (--l1-epochs 2 of 2); "
+            "192 pixels are never trained at (--small-epochs 2 of 2); "
+            "the encoder never thaws (--frozen-epochs 2 of 2)",
         ),
         (
             "paper",
             {"epochs": 4},
-            "1-4 at 256 pixels, adversarial; the learning rate falls from 0.04 of its value",
+            "1-4 at 256 pixels, adversarial; the learning rate falls from 3 on",
         ),
         ("tutorial", {}, "1-40 at 256 pixels, adversarial"),
     ],

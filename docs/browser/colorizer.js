@@ -130,6 +130,67 @@ function overWhite(value, alpha) {
   return Math.round(255 + ((value - 255) * alpha) / 255);
 }
 
+const LEAST = -0.5; // in steps: what rounds to 0
+const MOST = STEPS + 0.5;
+const TINY = 1e-8;
+const [[RED_X, RED_Y_LESS_1, RED_Z], [GREEN_X, GREEN_Y_LESS_1, GREEN_Z], [BLUE_X, BLUE_Y_LESS_1, BLUE_Z]] =
+  XYZ_TO_RGB.map(([x, y, z]) => [x * WHITE[0], y - 1, z * WHITE[2]]);
+
+/**
+ * Brings a color that sRGB has not inside: with the most chroma that it has at that L* and hue.
+ * An object of numbers, for an array or a function made for each pixel would take most of the time.
+ */
+class Inside {
+  red = 0;
+  green = 0;
+  blue = 0;
+
+  /** Linear light of the color whose luminance is `gray`; `p` and `q` are X and Z less Y in Lab's curve. */
+  bring(gray, fy, p, q) {
+    if (gray < TINY) {
+      this.red = this.green = this.blue = gray;
+      return;
+    }
+    // log(reach) is nearly straight over log(factor) = x: the secant finds where it is 0.
+    let out = 0;
+    let farOut = Math.log(Math.max(this.#reach(gray, fy, p, q), 1));
+    let x = -farOut;
+    let factor = Math.exp(x);
+    let reached = this.#reach(gray, fy, factor * p, factor * q);
+    for (let step = 0; step < 4 && Math.abs(reached - 1) > 0.001; step++) {
+      const far = Math.log(Math.max(reached, TINY));
+      const slope = Math.min(Math.max((farOut - far) / Math.max(out - x, TINY), 0.3), 4);
+      if (far > 0) {
+        out = x;
+        farOut = far;
+      }
+      x = Math.min(x - far / slope, 0);
+      factor = Math.exp(x);
+      reached = this.#reach(gray, fy, factor * p, factor * q);
+    }
+    const rest = 1 / Math.max(reached, 0.99); // to the border, from both sides
+    this.red = gray + this.red * rest;
+    this.green = gray + this.green * rest;
+    this.blue = gray + this.blue * rest;
+  }
+
+  // Sets the channels less the gray; gives how far the farthest is, of what is allowed.
+  #reach(gray, fy, p, q) {
+    const X = labCurveInverse(fy + p);
+    const Z = labCurveInverse(fy + q);
+    const red = RED_X * X + RED_Y_LESS_1 * gray + RED_Z * Z;
+    const green = GREEN_X * X + GREEN_Y_LESS_1 * gray + GREEN_Z * Z;
+    const blue = BLUE_X * X + BLUE_Y_LESS_1 * gray + BLUE_Z * Z;
+    this.red = red;
+    this.green = green;
+    this.blue = blue;
+    return Math.max(
+      Math.max(red, green, blue) / Math.max(1 - gray, TINY),
+      -Math.min(red, green, blue) / Math.max(gray, TINY),
+    );
+  }
+}
+
 /** Colours a picture strip by strip with the network's answer. */
 export class Merge {
   /** @param {Float32Array} ab Lab units, side × side × 2 */
@@ -153,6 +214,7 @@ export class Merge {
     const width = columns.length;
     const [[rx, ry, rz], [gx, gy, gz], [bx, by, bz]] = XYZ_TO_RGB;
     const [whiteX, , whiteZ] = WHITE;
+    const inside = new Inside();
     for (let p = 0; p < rgba.length; ) {
       this.#nextLine();
       for (let x = 0; x < width; x++, p += 4) {
@@ -164,9 +226,22 @@ export class Merge {
         const fz = fy - (b[left] + (b[left + 1] - b[left]) * share) / 200;
         const X = STEPS * whiteX * labCurveInverse(fx);
         const Z = STEPS * whiteZ * labCurveInverse(fz);
-        rgba[p] = byteOf(rx * X + ry * stepY + rz * Z);
-        rgba[p + 1] = byteOf(gx * X + gy * stepY + gz * Z);
-        rgba[p + 2] = byteOf(bx * X + by * stepY + bz * Z);
+        const red = rx * X + ry * stepY + rz * Z;
+        const green = gx * X + gy * stepY + gz * Z;
+        const blue = bx * X + by * stepY + bz * Z;
+        if (
+          red < LEAST || green < LEAST || blue < LEAST ||
+          red > MOST || green > MOST || blue > MOST
+        ) {
+          inside.bring(stepY / STEPS, fy, fx - fy, fz - fy);
+          rgba[p] = byteOf(STEPS * inside.red);
+          rgba[p + 1] = byteOf(STEPS * inside.green);
+          rgba[p + 2] = byteOf(STEPS * inside.blue);
+          continue;
+        }
+        rgba[p] = byteOf(red);
+        rgba[p + 1] = byteOf(green);
+        rgba[p + 2] = byteOf(blue);
       }
     }
   }

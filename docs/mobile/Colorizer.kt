@@ -12,7 +12,9 @@ import java.nio.ByteOrder
 import kotlin.math.abs
 import kotlin.math.cbrt
 import kotlin.math.ceil
+import kotlin.math.exp
 import kotlin.math.floor
+import kotlin.math.ln
 import kotlin.math.max
 import kotlin.math.min
 import kotlin.math.pow
@@ -126,14 +128,56 @@ class Colorizer(context: Context, file: String = "colorizer_dynamic_int8.tflite"
         return (255 * (if (v > 0.0031308) 1.055 * v.pow(1 / 2.4) - 0.055 else 12.92 * v) + 0.5).toInt()
     }
 
-    private fun srgb(L: Double, a: Double, b: Double): Int {
-        val fy = (L + 16) / 116
-        val x = 0.95047 * inverse(fy + a / 500)
+    /** The gray of an L* and the colors around it, by the factor of their chroma. */
+    private inner class Around(L: Double, private val a: Double, private val b: Double) {
+        private val fy = (L + 16) / 116
         val y = inverse(fy)
-        val z = 1.08883 * inverse(fy - b / 200)
-        return (encoded(3.240481 * x - 1.537152 * y - 0.498536 * z) shl 16) or
-            (encoded(-0.969255 * x + 1.875990 * y + 0.041556 * z) shl 8) or
-            encoded(0.055647 * x - 0.204041 * y + 1.057311 * z)
+
+        /** Linear red, green and blue less the gray. */
+        fun colored(factor: Double): DoubleArray {
+            val x = 0.95047 * inverse(fy + factor * a / 500)
+            val z = 1.08883 * inverse(fy - factor * b / 200)
+            return doubleArrayOf(
+                3.240481 * x - 1.537152 * y - 0.498536 * z - y,
+                -0.969255 * x + 1.875990 * y + 0.041556 * z - y,
+                0.055647 * x - 0.204041 * y + 1.057311 * z - y,
+            )
+        }
+
+        /** How far the farthest of them is, of what is allowed. */
+        fun reach(c: DoubleArray) = max(
+            max(c[0], max(c[1], c[2])) / max(1 - y, 1e-8),
+            -min(c[0], min(c[1], c[2])) / max(y, 1e-8),
+        )
+    }
+
+    /** What sRGB has not keeps L* and hue and loses chroma. */
+    private fun srgb(L: Double, a: Double, b: Double): Int {
+        val around = Around(L, a, b)
+        var channels = around.colored(1.0)
+        val reached = around.reach(channels)
+        var rest = 1.0
+        if (reached > 1) {
+            // ln(reach) is nearly straight over ln(factor) = x: the secant finds where it is 0.
+            var out = 0.0
+            var farOut = ln(reached)
+            var x = -farOut
+            for (step in 0 until 4) {
+                val far = ln(max(around.reach(around.colored(exp(x))), 1e-8))
+                if (abs(far) < 0.001) break
+                val slope = min(max((farOut - far) / max(out - x, 1e-8), 0.3), 4.0)
+                if (far > 0) {
+                    out = x
+                    farOut = far
+                }
+                x = min(x - far / slope, 0.0)
+            }
+            channels = around.colored(exp(x))
+            rest = max(around.reach(channels), 0.99)
+        }
+        return (encoded(around.y + channels[0] / rest) shl 16) or
+            (encoded(around.y + channels[1] / rest) shl 8) or
+            encoded(around.y + channels[2] / rest)
     }
 
     private fun enlarged(ab: FloatArray, down: Between, across: Between, channel: Int): Double {

@@ -121,15 +121,52 @@ final class Colorizer {
         return UInt8(255 * (v > 0.0031308 ? 1.055 * pow(v, 1 / 2.4) - 0.055 : 12.92 * v) + 0.5)
     }
 
+    private typealias Channels = (red: Double, green: Double, blue: Double)
+
+    /// What sRGB has not keeps L* and hue and loses chroma.
     private func srgb(_ L: Double, _ a: Double, _ b: Double) -> (UInt8, UInt8, UInt8) {
         let fy = (L + 16) / 116
-        let x = 0.95047 * inverse(fy + a / 500)
         let y = inverse(fy)
-        let z = 1.08883 * inverse(fy - b / 200)
+
+        // Linear red, green and blue less the gray, with so much of the chroma.
+        func colored(_ factor: Double) -> Channels {
+            let x = 0.95047 * inverse(fy + factor * a / 500)
+            let z = 1.08883 * inverse(fy - factor * b / 200)
+            return (
+                3.240481 * x - 1.537152 * y - 0.498536 * z - y,
+                -0.969255 * x + 1.875990 * y + 0.041556 * z - y,
+                0.055647 * x - 0.204041 * y + 1.057311 * z - y
+            )
+        }
+
+        // How far the farthest of them is, of what is allowed.
+        func reach(_ c: Channels) -> Double {
+            max(
+                max(c.red, c.green, c.blue) / max(1 - y, 1e-8),
+                -min(c.red, c.green, c.blue) / max(y, 1e-8))
+        }
+
+        var channels = colored(1)
+        let reached = reach(channels)
+        var rest = 1.0
+        if reached > 1 {
+            // log(reach) is nearly straight over log(factor) = x: the secant finds where it is 0.
+            var out = 0.0
+            var farOut = log(reached)
+            var x = -farOut
+            for _ in 0..<4 {
+                let far = log(max(reach(colored(exp(x))), 1e-8))
+                if abs(far) < 0.001 { break }
+                let slope = min(max((farOut - far) / max(out - x, 1e-8), 0.3), 4.0)
+                if far > 0 { (out, farOut) = (x, far) }
+                x = min(x - far / slope, 0)
+            }
+            channels = colored(exp(x))
+            rest = max(reach(channels), 0.99)
+        }
         return (
-            encoded(3.240481 * x - 1.537152 * y - 0.498536 * z),
-            encoded(-0.969255 * x + 1.875990 * y + 0.041556 * z),
-            encoded(0.055647 * x - 0.204041 * y + 1.057311 * z)
+            encoded(y + channels.red / rest), encoded(y + channels.green / rest),
+            encoded(y + channels.blue / rest)
         )
     }
 

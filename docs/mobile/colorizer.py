@@ -56,24 +56,53 @@ def between(i, size, side):
     return one, min(one + 1, side - 1), place - one
 
 
+def inverse(f):
+    return f**3 if f > 0.2068966 else (f - 16 / 116) / 7.787
+
+
+def encoded(linear):
+    value = min(max(linear, 0.0), 1.0)
+    value = 1.055 * value ** (1 / 2.4) - 0.055 if value > 0.0031308 else 12.92 * value
+    return int(255 * value + 0.5)
+
+
 def srgb(L, a, b):
-    """sRGB 0…255 of Lab."""
-
-    def inverse(f):
-        return f**3 if f > 0.2068966 else (f - 16 / 116) / 7.787
-
-    def encoded(linear):
-        value = min(max(linear, 0.0), 1.0)
-        value = 1.055 * value ** (1 / 2.4) - 0.055 if value > 0.0031308 else 12.92 * value
-        return int(255 * value + 0.5)
-
+    """sRGB 0…255 of Lab; what sRGB has not keeps L and hue and loses chroma."""
     fy = (L + 16) / 116
-    x, y, z = 0.95047 * inverse(fy + a / 500), inverse(fy), 1.08883 * inverse(fy - b / 200)
-    return (
-        encoded(3.240481 * x - 1.537152 * y - 0.498536 * z),
-        encoded(-0.969255 * x + 1.875990 * y + 0.041556 * z),
-        encoded(0.055647 * x - 0.204041 * y + 1.057311 * z),
-    )
+    y = inverse(fy)
+
+    def colored(factor):
+        """Linear red, green and blue less the gray, with so much of the chroma."""
+        x = 0.95047 * inverse(fy + factor * a / 500)
+        z = 1.08883 * inverse(fy - factor * b / 200)
+        return (
+            3.240481 * x - 1.537152 * y - 0.498536 * z - y,
+            -0.969255 * x + 1.875990 * y + 0.041556 * z - y,
+            0.055647 * x - 0.204041 * y + 1.057311 * z - y,
+        )
+
+    def reach(channels):
+        """How far the farthest of them is, of what is allowed."""
+        return max(max(channels) / max(1 - y, 1e-8), -min(channels) / max(y, 1e-8))
+
+    channels = colored(1.0)
+    reached = reach(channels)
+    if reached > 1:
+        # log(reach) is nearly straight over log(factor) = x: the secant finds where it is 0.
+        out, far_out = 0.0, math.log(reached)
+        x = -far_out
+        for _ in range(4):
+            far = math.log(max(reach(colored(math.exp(x))), 1e-8))
+            if abs(far) < 0.001:
+                break
+            slope = min(max((far_out - far) / max(out - x, 1e-8), 0.3), 4.0)
+            if far > 0:
+                out, far_out = x, far
+            x = min(x - far / slope, 0.0)
+        channels = colored(math.exp(x))
+        rest = max(reach(channels), 0.99)
+        channels = tuple(channel / rest for channel in channels)
+    return tuple(encoded(y + channel) for channel in channels)
 
 
 def enlarged(ab, side, down, across, channel):
