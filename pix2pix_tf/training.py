@@ -1,8 +1,10 @@
 """`train(config)`: assemble, compile, fit."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,7 +23,7 @@ from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
 from pix2pix_tf.judging import beside_the_start, in_words, judge, painted_by
 from pix2pix_tf.optimizers import FusedAdam, LinearDecay
 from pix2pix_tf.phases import PHASES, Timeline
-from pix2pix_tf.photographs import write_atomically
+from pix2pix_tf.photographs import PhotographError, write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
 from pix2pix_tf.run_record import (
     ALL_GREY,
@@ -62,6 +64,28 @@ def train(config, dry_run=False):
         NonFiniteLossError: if a loss becomes NaN or infinite.
         RuntimeError: if another worker is lost, or no TPU is there.
     """
+    with _told_of_changes():
+        return _train(config, dry_run)
+
+
+@contextlib.contextmanager
+def _told_of_changes():
+    """Says it in one line where a photograph cannot be read that could be when the run began."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "IteratorGetNext" not in error.message:  # it has nothing to do with reading
+            raise
+        lines = error.message.split("\n\t [[")[0].splitlines()
+        said = [line for line in lines if line.startswith("PhotographError: ")] or lines[-1:]
+        reason = re.sub(r"^(?:.* Iterator::\S+|PhotographError:) ", "", said[0]).rstrip(".")
+        raise PhotographError(
+            f"a photograph was removed or changed during the run: {reason}. The same command goes "
+            "on from the last state, and names what it leaves out."
+        ) from error
+
+
+def _train(config, dry_run):
     run_dir = Path(config.run_dir)
     before = _check_run_dir(run_dir, config)
     config = _as_begun(config, before)
@@ -193,8 +217,8 @@ def train(config, dry_run=False):
     total = record.timeline.start_of(config.epochs)
     if done >= total:
         workers.say(
-            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
-            "or another --run-dir for a new run"
+            f"finished: {run_dir} has {_its_epochs(record, done, config)}; give more --epochs to "
+            "go on, or another --run-dir for a new run"
         )
         workers.leave()
         return True
@@ -479,6 +503,7 @@ def _sources(config):
         "strict": config.strict,
         "drop_grey": config.drop_grey,
         "direction": config.direction,
+        "leave_out": config.run_dir,  # its sheets are no photographs
     }
     source = open_source(config.data if config.data is not None else samples_dir(), **options)
     for warning in getattr(source, "warnings", ()):
@@ -568,6 +593,12 @@ def _standing(config, record, step):
         f"epoch {epoch + 1} of {config.epochs}, learning rate {now[0]:.3g}, that of the "
         f"discriminator {now[1]:.3g}"
     )
+
+
+def _its_epochs(record, step, config):
+    done, _ = record.timeline.place_of(step)
+    asked = f"its {config.epochs} epochs"
+    return asked if done == config.epochs else f"{done} epochs, more than {config.epochs}"
 
 
 def _callbacks(config, model, val_source, record, best, workers):

@@ -23,8 +23,18 @@ from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
 from pix2pix_tf.optimizers import LinearDecay
 from pix2pix_tf.phases import Timeline
+from pix2pix_tf.photographs import PhotographError
 from pix2pix_tf.run_record import RunRecord
-from pix2pix_tf.training import _follow, _plan, _rates, _standing, build_model, train
+from pix2pix_tf.training import (
+    _follow,
+    _plan,
+    _rates,
+    _sources,
+    _standing,
+    _told_of_changes,
+    build_model,
+    train,
+)
 
 TINY = {
     "image_size": 32,
@@ -207,6 +217,8 @@ def test_a_finished_run_says_so(run, capsys):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert train(config) is True
     assert f"finished: {folder} has its 3 epochs" in capsys.readouterr().out
+    assert train(dataclasses.replace(config, epochs=2)) is True
+    assert f"finished: {folder} has 3 epochs, more than 2" in capsys.readouterr().out
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -394,6 +406,31 @@ def test_one_photograph_is_too_few(tiny, photographs, tmp_path):
     with pytest.raises(ValueError, match=r"1 photographs cannot be split.*or --val-data"):
         train(tiny(tmp_path / "run", data=photographs / "cat.jpg"))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_sheets_of_a_run_are_no_photographs(tiny, photographs, tmp_path):
+    """The run lies among the photographs that it learns from; it was killed in its first epoch."""
+    folder = tmp_path / "data"
+    shutil.copytree(photographs, folder)
+    shutil.copytree(photographs, folder / "run" / "sheets")
+    for data in (folder, f"{folder}/**/*.jpg"):
+        sources = _sources(tiny(folder / "run", data=data, val_data=folder))
+        assert [source.count for source in sources] == [9, 9, 9]
+
+
+def test_photographs_that_go_during_a_run_are_told(tmp_path, photographs):
+    for name in ("cat.jpg", "coffee.jpg"):
+        shutil.copy(photographs / name, tmp_path)
+    dataset = photo_dataset(tmp_path, image_size=32, shuffle=False)
+    told = r"^a photograph was removed or changed during the run: .*{}.*\. The same command goes on"
+    (tmp_path / "coffee.jpg").write_bytes(b"text")
+    with pytest.raises(PhotographError, match=told.format("Unknown image")), _told_of_changes():
+        list(dataset)
+    (tmp_path / "cat.jpg").unlink()
+    with pytest.raises(PhotographError, match=told.format(r": /\S*cat\.jpg")), _told_of_changes():
+        list(dataset)
+    with pytest.raises(tf.errors.InvalidArgumentError), _told_of_changes():
+        tf.reshape([1, 2], [3])
 
 
 def test_photographs_are_not_judged_by_pairs(tiny, photographs, tmp_path):
