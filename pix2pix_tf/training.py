@@ -78,7 +78,9 @@ def _told_of_changes():
             raise
         lines = error.message.split("\n\t [[")[0].splitlines()
         said = [line for line in lines if line.startswith("PhotographError: ")] or lines[-1:]
-        reason = re.sub(r"^(?:.* Iterator::\S+|PhotographError:) ", "", said[0]).rstrip(".")
+        reason = re.sub(r"^({{.*?}} )?(.* Iterator::\S+ |PhotographError: )?", "", said[0]).rstrip(
+            "."
+        )
         raise PhotographError(
             f"a photograph was removed or changed during the run: {reason}. The same command goes "
             "on from the last state, and names what it leaves out."
@@ -589,10 +591,11 @@ def _standing(config, record, step):
         float(rate(steps)) if isinstance(rate, LinearDecay) else rate
         for rate, steps in zip(rates, (step, step - missed), strict=True)
     ]
-    return (
-        f"epoch {epoch + 1} of {config.epochs}, learning rate {now[0]:.3g}, that of the "
-        f"discriminator {now[1]:.3g}"
+    rests = record.timeline.start_of(config.l1_epochs) >= total
+    discriminator = (
+        "the discriminator resting" if rests else f"that of the discriminator {now[1]:.3g}"
     )
+    return f"epoch {epoch + 1} of {config.epochs}, learning rate {now[0]:.3g}, {discriminator}"
 
 
 def _its_epochs(record, step, config):
