@@ -53,9 +53,9 @@ def unet_generator(
     """U-Net generator.
 
     Args:
-        image_size: side of the square input in pixels, one number (256.0 and (256, 256) count as
-            256). Without an encoder a power of two from 32 up, or, with `depth` given, any multiple
-            of 2**depth. With an encoder a multiple of 32, or None for a generator that takes any
+        image_size: side of the square input in pixels, one number; (256, 256) counts as 256.
+            Without an encoder a power of two from 32 up, or, with `depth` given, any multiple of
+            2**depth. With an encoder a multiple of 32, or None for a generator that takes any
             height and width that are multiples of 32.
         filters: width of the outermost level; level i has `filters * min(2**i, 8)` channels.
         input_channels, output_channels: 1 → 2 for L → ab, 3 → 3 for RGB pairs.
@@ -573,8 +573,7 @@ def whole_side(image_size):
     """The side of a square in pixels as an int; None stays None.
 
     Args:
-        image_size: a whole number of any type, such as 256, 256.0 or numpy.int64(256); or
-            (height, width) of a square.
+        image_size: a whole number, such as 256 or numpy.int64(256), or (height, width) of a square.
 
     Raises:
         ValueError: for anything else.
@@ -588,7 +587,7 @@ def whole_side(image_size):
         raise ValueError(
             f"image_size must be one number, the side of a square; received {image_size}. The "
             "networks see squares, to which pictures of any shape are resized: use "
-            f"{max(side, default=256, key=lambda n: n if isinstance(n, numbers.Real) else 0)}."
+            f"{max((n for n in side if isinstance(n, numbers.Integral)), default=256)}."
         )
     return _whole("image_size", side)
 
@@ -601,8 +600,7 @@ def _positive(argument, value):
 
 
 def _whole(argument, value):
-    """A whole number as an int, whatever its type."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or value != value // 1:
+    """An int from a whole number of any integer type."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"{argument} must be a whole number from 1 up; received {value!r}.")
     return int(value)
