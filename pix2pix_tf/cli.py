@@ -623,6 +623,7 @@ def _add_benchmark(commands):
 def _benchmark(options):
     if options.rounds < 1:
         raise ValueError(f"--rounds must be 1 or more; received {options.rounds}.")
+    require_tensorflow("this command")
     from pix2pix_tf.benchmark import report, suite
 
     subjects = list(dict.fromkeys(options.subjects)) or list(suite.SUBJECTS)

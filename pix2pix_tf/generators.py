@@ -103,7 +103,7 @@ def load_generator(generator):
     """
     import keras
 
-    from pix2pix_tf.models import input_shape
+    from pix2pix_tf.models import input_shape, is_graph
 
     path = find_generator(generator)
     try:
@@ -126,6 +126,9 @@ def load_generator(generator):
             f"{path} does not tell its image size. Save generators with "
             "pix2pix_tf.save_generator, or build them with a fixed image_size."
         )
+    if not is_graph(model):  # of a class that may not tell its shapes
+        inputs = keras.Input(shape[1:])
+        model = keras.Model(inputs, model(inputs), name=model.name)
     return model, GeneratorInfo(image_size=int(size))
 
 

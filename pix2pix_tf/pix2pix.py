@@ -82,6 +82,7 @@ class Pix2Pix(keras.Model):
         if ema is not None:
             self.ema_generator = models.copy_of(generator)
         self.step = self.add_weight((), "zeros", "int64", trainable=False, name="step")
+        self.logs_loss = True  # g_loss and val_g_l1 as `loss` too, which Keras' callbacks look for
         self._adversarial = True
         self._keep_metrics = False
         self._first_batch = batches.FirstBatch(self._check)
@@ -422,7 +423,8 @@ class Pix2Pix(keras.Model):
     def metrics_names(self):
         """Names of what `evaluate` returns, in its order."""
         absent = [m.name for m in self._train_metrics.values() if m is not self.test_metrics[0]]
-        return ["loss", *(m.name for m in self.metrics if m.name not in absent)]
+        loss = ["loss"] if self.logs_loss else []
+        return [*loss, *(m.name for m in self.metrics if m.name not in absent)]
 
     def _flatten_metrics_in_order(self, logs):
         names = ["loss", *(metric.name for metric in self.metrics)]
@@ -533,9 +535,10 @@ class Pix2Pix(keras.Model):
         return self._logs([*(metric.name for metric in self.test_metrics), *extra])
 
     def _logs(self, names):
-        """Logs of a step: `loss` is what Keras' callbacks look for, and of no metric of its own."""
+        """Logs of a step, by the metrics that it has updated."""
         own = [m.name for m in (*self._own_metrics, *self._own_weighted_metrics)]
-        return self._get_metrics_result_or_logs(dict.fromkeys(["loss", *names, *own]))
+        loss = ["loss"] if self.logs_loss else []  # of no metric of its own
+        return self._get_metrics_result_or_logs(dict.fromkeys([*loss, *names, *own]))
 
     def _get_metrics_result_or_logs(self, logs):
         # Of all devices and of the metrics in use; Keras does so only if all metrics are in use.
