@@ -136,12 +136,10 @@ class FirstBatch:
 
     def _look_at_shapes(self, source):
         if hasattr(source, "element_spec"):  # an iterator of tf.data
-            specs = tf.nest.flatten(source.element_spec)
-            if all(isinstance(spec, tf.TensorSpec) for spec in specs):  # not of several replicas
-                self.check(source.element_spec)
+            self.check(tf.nest.map_structure(_of_a_replica, source.element_spec))
             return source
         if isinstance(source, list):  # of predict
-            self.check(source[0])
+            self.check(tf.nest.map_structure(_of_a_replica, source[0]))
             return source
         first = next(source)  # of train_on_batch and test_on_batch
         self.check(first)
@@ -151,7 +149,18 @@ class FirstBatch:
 def after(operation, data):
     """The same batch, which waits for an operation."""
     with tf.control_dependencies([operation]):
-        return tf.nest.map_structure(lambda x: tf.identity(x) if tf.is_tensor(x) else x, data)
+        return tf.nest.map_structure(_again, data)
+
+
+def _again(x):
+    return tf.identity(x) if isinstance(x, tf.Tensor) else x
+
+
+def _of_a_replica(x):
+    """What the first device of several is given, or the tensor itself where there is one device."""
+    if isinstance(x, tf.distribute.DistributedValues):
+        return x.values[0]
+    return getattr(x, "_value_specs", (x,))[0]  # of the specification of a distributed iterator
 
 
 def _as_tensor(x):
@@ -166,7 +175,8 @@ def assert_range(data):
     parts = data if isinstance(data, tuple | list) else (data,)
     assertions = []
     for what, x in zip(("inputs", "targets"), parts, strict=False):
-        if x is None or not tf.is_tensor(x) or not x.dtype.is_floating:
+        x = _of_a_replica(x)
+        if not isinstance(x, tf.Tensor) or not x.dtype.is_floating:
             continue
         x = tf.cast(x, tf.float32)
         x = tf.where(tf.math.is_finite(x), x, 0.0)

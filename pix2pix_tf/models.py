@@ -307,7 +307,8 @@ def copy_of(model, clone=None, input_dtype=None):
     def graph(part):
         if input_dtype is None or not part.built:
             return keras.models.clone_model(part, clone_function=made)
-        inputs = keras.tree.map_structure(entry, part.input)
+        taken = part.inputs[0] if isinstance(part, keras.Sequential) else part.input
+        inputs = keras.tree.map_structure(entry, taken)
         return keras.models.clone_model(part, input_tensors=inputs, clone_function=made)
 
     def entry(tensor):

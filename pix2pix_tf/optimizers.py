@@ -101,8 +101,11 @@ class BothOptimizers(keras.optimizers.Optimizer):
         self.built = True
 
     def _current_ratio(self):
-        rate = float(self.generator_optimizer.learning_rate)
-        return float(self.discriminator_optimizer.learning_rate) / rate if rate else None
+        generators, discriminators = (
+            float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+            for optimizer in (self.generator_optimizer, self.discriminator_optimizer)
+        )
+        return discriminators / generators if generators else None
 
     @property
     def learning_rate(self):

@@ -119,7 +119,7 @@ class Pix2Pix(keras.Model):
         else:
             self._judges_rgb = False
             if shape[-1] == self._input_channels + target:
-                return lambda inputs, target: tf.concat([inputs, target], -1)
+                return lambda inputs, target: tf.concat(_float32_of([inputs, target]), -1)
             if shape[-1] == target:
                 return lambda inputs, target: target
         raise ValueError(
@@ -729,7 +729,7 @@ class Pix2Pix(keras.Model):
         # short, and again so when the discriminator joins, and grows longer.
         learns = self.adversarial and self.discriminator.trainable_variables
         step = self.discriminator_optimizer.iterations if learns else self.step
-        step = tf.cast(step.value, tf.float32)
+        step = keras.ops.cast(step, "float32")
         decay = tf.minimum(self.ema, (1.0 + step) / (10.0 + step))
         for average, variable in zip(
             self.ema_generator.weights, self.generator.weights, strict=True
