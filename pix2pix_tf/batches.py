@@ -14,7 +14,7 @@ import tensorflow as tf
 
 # Resizing that overshoots leaves [-1, 1] a little; 0 … 255, L* and a*, b* leave it by far.
 BOUND = 1.5
-_MARK = "pix2pix_tf range of"
+_SHAPES = r"Shape of tensor \S+ (\[.*?\]) is not compatible .*?(\[.*?\])"
 _SCALING = (
     "Photographs: L, ab = pix2pix_tf.rgb_to_l_ab(rgb); other pictures of 0 … 255: x / 127.5 - 1."
 )
@@ -22,7 +22,9 @@ _SCALING = (
 
 def unpack(data):
     """(inputs, target or None, sample_weight or None) of what Keras hands to a step."""
-    return keras.utils.unpack_x_y_sample_weight(data)
+    parts = keras.utils.unpack_x_y_sample_weight(data)
+    absent = tf.experimental.Optional | tf.OptionalSpec  # Keras' None in a tf.data.Dataset
+    return tuple(None if isinstance(part, absent) else part for part in parts)
 
 
 def checked_picture(x, what, channels, sides=(None, None)):
@@ -80,7 +82,7 @@ def checked_weight(sample_weight):
 
 
 class FirstBatch:
-    """Looks at a batch when that is due, and not again until it is asked to.
+    """Looks at a batch when that is due, before the step that Keras would take with it.
 
     Args:
         check: function of a batch that raises ValueError if shapes or dtypes do not fit.
@@ -88,72 +90,67 @@ class FirstBatch:
 
     def __init__(self, check):
         self.check = check
-        self.shapes_are_due = True
-        self.range_is_due = tf.Variable(True, trainable=False, name="range_is_due")
+        self.due = True
 
-    def look_again(self):
-        self.shapes_are_due = True
-        self.range_is_due.assign(True)
+    def before(self, function, steps=1):
+        """A function that Keras calls for each execution of so many steps, and a look before it.
 
-    def pop_range_is_due(self):
-        """Whether it is; from now on it is not."""
-        due = bool(self.range_is_due.numpy())
-        if due:
-            self.range_is_due.assign(False)
-        return due
-
-    def guard(self, data):
-        """The same batch, once its range was looked at where that is due."""
-        data = tf.nest.map_structure(_as_tensor, data)
-        looked = tf.cond(self.range_is_due, lambda: self._look(data), lambda: tf.constant(False))
-        return after(looked, data)
-
-    def _look(self, data):
-        with tf.control_dependencies([assert_range(data)]):
-            self.range_is_due.assign(False)
-            return tf.constant(True)
-
-    def before(self, function):
-        """A function that Keras calls for each execution, with what it finds told in one line.
-
-        Shapes and dtypes are looked at here too: once traced, a function is traced anew with the
-        sides that have changed left open, and a look within would not see them.
+        Shapes and dtypes are looked at here as well as in the step: once traced, a step is traced
+        anew with the sides that have changed left open, and does not see them any more.
         """
 
         def run(source):
-            if self.shapes_are_due:
-                source = self._look_at_shapes(source)
-                self.shapes_are_due = False
+            if self.due:
+                source = self._looked_at(source, steps)
+                self.due = False
             try:
                 return function(source)
             except tf.errors.InvalidArgumentError as error:
-                message = _told(str(error))
-                if message is None:
+                shapes = re.search(_SHAPES, str(error))
+                if shapes is None:
                     raise
-            raise ValueError(message)
+            raise ValueError(
+                f"a batch of pictures must have the shape {shapes[2]} (batch, height, width, "
+                f"channels); received {shapes[1]}."
+            )
 
         return run
 
-    def _look_at_shapes(self, source):
-        if hasattr(source, "element_spec"):  # an iterator of tf.data
-            self.check(tf.nest.map_structure(_of_a_replica, source.element_spec))
-            return source
+    def _looked_at(self, source, steps):
+        """The same source of batches, after a look at its first."""
         if isinstance(source, list):  # of predict
-            self.check(tf.nest.map_structure(_of_a_replica, source[0]))
+            self.look(source[0])
             return source
-        first = next(source)  # of train_on_batch and test_on_batch
-        self.check(first)
-        return itertools.chain([first], source)
+        spec = getattr(source, "element_spec", None)
+        if spec is not None:
+            self.check(tf.nest.map_structure(_of_a_replica, spec))
+        if isinstance(source, tf.distribute.DistributedIterator):
+            return source  # of several devices, for which the model looks
+        taken = list(itertools.islice(source, steps))
+        for batch in taken[:1]:
+            self.look(batch)
+        plain = spec is not None and all(
+            isinstance(part, tf.TensorSpec) for part in tf.nest.flatten(spec)
+        )
+        if not plain:
+            return itertools.chain(taken, source)
+        # An iterator of the same kind, for which the step need not be traced again.
+        return iter(tf.data.Dataset.from_generator(lambda: iter(taken), output_signature=spec))
 
-
-def after(operation, data):
-    """The same batch, which waits for an operation."""
-    with tf.control_dependencies([operation]):
-        return tf.nest.map_structure(_again, data)
-
-
-def _again(x):
-    return tf.identity(x) if isinstance(x, tf.Tensor) else x
+    def look(self, data):
+        """Raises ValueError if a batch does not fit, or goes far beyond [-1, 1]."""
+        data = tf.nest.map_structure(_of_a_replica, data)
+        self.check(data)
+        for what, x in zip(("inputs", "targets"), unpack(data), strict=False):
+            if x is None:
+                continue
+            values = np.asarray(tf.cast(x, tf.float32))
+            values = values[np.isfinite(values)]  # NaN and infinity are the losses' to tell
+            if values.size and not -BOUND <= values.min() <= values.max() <= BOUND:
+                raise ValueError(
+                    f"{what} must lie in [-1, 1]; received values from {values.min():.4g} to "
+                    f"{values.max():.4g}. {_SCALING}"
+                )
 
 
 def _of_a_replica(x):
@@ -161,45 +158,6 @@ def _of_a_replica(x):
     if isinstance(x, tf.distribute.DistributedValues):
         return x.values[0]
     return getattr(x, "_value_specs", (x,))[0]  # of the specification of a distributed iterator
-
-
-def _as_tensor(x):
-    return tf.convert_to_tensor(x) if isinstance(x, np.ndarray) else x
-
-
-def assert_range(data):
-    """Operation that fails if inputs or targets go far beyond [-1, 1].
-
-    NaN and infinity pass: they are the losses' to tell.
-    """
-    parts = data if isinstance(data, tuple | list) else (data,)
-    assertions = []
-    for what, x in zip(("inputs", "targets"), parts, strict=False):
-        x = _of_a_replica(x)
-        if not isinstance(x, tf.Tensor) or not x.dtype.is_floating:
-            continue
-        x = tf.cast(x, tf.float32)
-        x = tf.where(tf.math.is_finite(x), x, 0.0)
-        low, high = tf.reduce_min(x), tf.reduce_max(x)
-        fits = tf.logical_and(low >= -BOUND, high <= BOUND)
-        assertions.append(tf.debugging.Assert(fits, [f"{_MARK} {what}", low, high]))
-    return tf.group(*[a for a in assertions if a is not None])
-
-
-def _told(message):
-    """One line for what an operation of this module, or a shape, has failed at; None for others."""
-    if _MARK in message:
-        what, *numbers = message.split(_MARK, 1)[1].split(maxsplit=1)
-        low, high = map(float, re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", numbers[0])[:2])
-        what = what.strip("]'\"")
-        return (
-            f"{what} must lie in [-1, 1]; received values from {low:.4g} to {high:.4g}. {_SCALING}"
-        )
-    shapes = re.search(r"Shape of tensor \S+ (\[.*?\]) is not compatible .*?(\[.*?\])", message)
-    return shapes and (
-        f"a batch of pictures must have the shape {shapes[2]} (batch, height, width, channels); "
-        f"received {shapes[1]}."
-    )
 
 
 def _shown(shape):

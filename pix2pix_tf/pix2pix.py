@@ -83,6 +83,7 @@ class Pix2Pix(keras.Model):
             self.ema_generator = models.copy_of(generator)
         self.step = self.add_weight((), "zeros", "int64", trainable=False, name="step")
         self.logs_loss = True  # g_loss and val_g_l1 as `loss` too, which Keras' callbacks look for
+        self.looks_at_batches = True  # at the first of each call of `fit`, `evaluate`, …
         self._adversarial = True
         self._keep_metrics = False
         self._first_batch = batches.FirstBatch(self._check)
@@ -316,7 +317,7 @@ class Pix2Pix(keras.Model):
         warning, and `class_weight` is refused."""
         keras_habits.refuse_class_weight(class_weight)
         keras_habits.check_callbacks(callbacks, self)
-        self._first_batch.look_again()
+        self._first_batch.due = self.looks_at_batches
         if shuffle is None:  # generators and datasets come in their own order
             ordered = isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset)
             shuffle = not ordered and not hasattr(x, "__next__")
@@ -334,24 +335,24 @@ class Pix2Pix(keras.Model):
         )
 
     def evaluate(self, *args, **kwargs):
-        self._first_batch.look_again()
+        self._first_batch.due = self.looks_at_batches
         return super().evaluate(*args, **kwargs)
 
     def predict(self, *args, **kwargs):
-        self._first_batch.look_again()
+        self._first_batch.due = self.looks_at_batches
         return super().predict(*args, **kwargs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **kwargs):
         keras_habits.refuse_class_weight(class_weight)
-        self._first_batch.look_again()
+        self._first_batch.due = self.looks_at_batches
         return super().train_on_batch(x, y, sample_weight, **kwargs)
 
     def test_on_batch(self, *args, **kwargs):
-        self._first_batch.look_again()
+        self._first_batch.due = self.looks_at_batches
         return super().test_on_batch(*args, **kwargs)
 
     def predict_on_batch(self, x):
-        self._first_batch.look_again()
+        self._first_batch.due = self.looks_at_batches
         return super().predict_on_batch(x)
 
     def __call__(self, inputs, *args, **kwargs):
@@ -660,11 +661,6 @@ class Pix2Pix(keras.Model):
         filled = tf.pad(inputs, [[0, tf.maximum(0, 1 - count)], [0, 0], [0, 0], [0, 0]])
         return _run(self.inference_generator, filled, training=False)[:count]
 
-    def _autoconvert_optionals(self, step_function):
-        # Where Keras hands a batch to the compiled step; in it, XLA would leave assertions out.
-        run = super()._autoconvert_optionals(step_function)
-        return lambda data: run(self._first_batch.guard(data))
-
     def make_predict_function(self, force=False):
         if self.predict_function is None or force:
             super().make_predict_function(force)
@@ -681,39 +677,40 @@ class Pix2Pix(keras.Model):
         """
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
-            return self._first_batch.before(super()._make_function(step_function))
+            function = super()._make_function(step_function)
+            return self._first_batch.before(function, self.steps_per_execution)
         names = []
 
-        def replica_step(data, look):
-            looked = tf.cond(
-                look, lambda: batches.after(batches.assert_range(data), look), lambda: look
-            )
-            logs = step_function(batches.after(looked, data))
+        def replica_step(data):
+            logs = step_function(data)
             names[:] = logs
             return tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
 
         def named(logs):
             return dict(zip(names, tf.unstack(logs), strict=True))
 
-        def on_batch(batch, look):
-            answers = strategy.run(replica_step, args=(batch, look))
-            return strategy.reduce("MEAN", answers, axis=None)
+        def on_batch(batch):
+            return strategy.reduce("MEAN", strategy.run(replica_step, args=(batch,)), axis=None)
 
-        def on_next(iterator, look):
-            return on_batch(next(iterator), look)
+        def on_next(iterator):
+            return on_batch(next(iterator))
 
         if not self.run_eagerly:
             on_batch = tf.function(on_batch, reduce_retracing=True)
             on_next = tf.function(on_next, reduce_retracing=True)
 
         def function(iterator):
-            look = tf.constant(self._first_batch.pop_range_is_due())
             if not isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
                 # From train_on_batch: every replica gets all of it.
-                return named(on_batch(next(iterator), look))
+                return named(on_batch(next(iterator)))
             for done in range(self.steps_per_execution):
                 try:
-                    logs = on_next(iterator, look)
+                    if self._first_batch.due and not done:
+                        batch = next(iterator)
+                        self._first_batch.look(batch)
+                        logs = on_batch(batch)
+                    else:
+                        logs = on_next(iterator)
                 except tf.errors.OutOfRangeError:
                     if not done:
                         raise

@@ -218,6 +218,7 @@ def build_model(config, steps_per_epoch, channels=(1, 2), generator=None, discri
         generator, discriminator = with_fused_norm(generator), with_fused_norm(discriminator)
     model = Pix2Pix(generator, discriminator, ema=config.ema)
     model.logs_loss = False  # the run's table has it as g_loss and val_g_l1
+    model.looks_at_batches = False  # they come from photo_dataset
     total = config.epochs * steps_per_epoch
     falling = config.decay_epochs * steps_per_epoch
     resting = config.l1_epochs * steps_per_epoch  # steps that the discriminator's optimizer misses
