@@ -680,6 +680,8 @@ class Pix2Pix(keras.Model):
             function = super()._make_function(step_function)
             return self._first_batch.before(function, self.steps_per_execution)
         names = []
+        # Of several machines, one alone must not fail.
+        looks = isinstance(strategy, tf.distribute.MirroredStrategy)
 
         def replica_step(data):
             logs = step_function(data)
@@ -705,9 +707,10 @@ class Pix2Pix(keras.Model):
                 return named(on_batch(next(iterator)))
             for done in range(self.steps_per_execution):
                 try:
-                    if self._first_batch.due and not done:
+                    if self._first_batch.due and looks:
                         batch = next(iterator)
                         self._first_batch.look(batch)
+                        self._first_batch.due = False
                         logs = on_batch(batch)
                     else:
                         logs = on_next(iterator)

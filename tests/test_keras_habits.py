@@ -404,7 +404,7 @@ def test_generators_and_py_datasets(ready):
             return 2
 
         def __getitem__(self, index):
-            return L, AB, None
+            return L, AB
 
     before = ready.steps_taken
     ready.fit(((L, AB) for _ in range(2)), steps_per_epoch=2, verbose=0)
