@@ -226,16 +226,18 @@ def test_ctrl_c_leaves_whole_files(generator, tmp_path):
 
 
 BACKENDS = """
-import os, sys, pix2pix_tf
+import sys
+sys.modules["tensorflow"] = None  # cannot be imported
+import pix2pix_tf
 from pix2pix_tf import cli
 for name in ("Pix2Pix", "train", "photo_dataset", "export_saved_model", "SampleSheet"):
     try:
         getattr(pix2pix_tf, name)
     except ImportError as error:
         print(name, error)
-commands = ["fit"], ["evaluate", "--data", "x"], ["export", "photos-v2", "-o", "x"]
+commands = ["fit", "--data", "x"], ["evaluate", "--data", "x"], ["export", "photos-v2", "-o", "x"]
 print(*map(cli.main, commands))
-assert not {"keras", "tensorflow"} & set(sys.modules)
+assert "keras" not in sys.modules
 L, ab = pix2pix_tf.rgb_to_l_ab([[1.0, 1.0, 1.0]])
 assert abs(L[0, 0] - 1.0) < 1e-4 and abs(ab).max() < 1e-3  # white
 if len(sys.argv) > 1:
@@ -244,20 +246,20 @@ if len(sys.argv) > 1:
     judge = pix2pix_tf.patchgan_discriminator(1, 2)
     x = np.zeros((1, 32, 32, 1), "float32")
     y = generator(x)
-    judge([x, y])
+    judge([y[..., :1], y])
     pix2pix_tf.save_generator(generator, sys.argv[1], 32)
     print(keras.config.backend(), pix2pix_tf.load_generator(sys.argv[1])[1].image_size)
 """
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_keras_on_another_backend_is_told_at_once(run_python, without, backend, tmp_path):
+def test_keras_on_another_backend_is_told_at_once(run_python, backend, tmp_path):
     """The networks build there, and with TensorFlow out of reach; data and training say no."""
     arguments = []
     if backend == "torch":
         pytest.importorskip("torch")
         arguments = [tmp_path / "generator.keras"]
-    done = run_python(without("tensorflow") + BACKENDS, *arguments, KERAS_BACKEND=backend)
+    done = run_python(BACKENDS, *arguments, KERAS_BACKEND=backend)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 6 + len(arguments)
