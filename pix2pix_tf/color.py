@@ -382,6 +382,7 @@ def _brought_in(xp, curves):
 def _replaced(xp, mask, planes, curves, function):
     """`planes`, with `function(curves)` where `mask` is true: it gets no more than these."""
     if xp is np:
+        planes = [np.asarray(plane) for plane in planes]  # of one color they are numbers
         if mask.any():
             for plane, values in zip(planes, function([c[mask] for c in curves]), strict=True):
                 plane[mask] = values
