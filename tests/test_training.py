@@ -397,7 +397,10 @@ def test_one_photograph_is_too_few(tiny, photographs, tmp_path):
 
 
 def test_photographs_are_not_judged_by_pairs(tiny, photographs, tmp_path):
-    config = tiny(tmp_path / "run", val_data=f"pairs:{photographs / 'cat.jpg'}")
+    with Image.open(photographs / "cat.jpg") as image:
+        pair = np.concatenate([np.asarray(image), np.asarray(image.convert("L").convert("RGB"))], 1)
+    Image.fromarray(pair).save(tmp_path / "pair.png")
+    config = tiny(tmp_path / "run", val_data=f"pairs:{tmp_path / 'pair.png'}")
     with pytest.raises(ValueError, match="must both be photographs or both be pairs"):
         train(config, dry_run=True)
 
