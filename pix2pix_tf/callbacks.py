@@ -178,13 +178,26 @@ def _png(figure):
 
 
 class BestGenerator(keras.callbacks.Callback):
-    """Saves the generator of the best epoch by `metric`, a key of `BETTER`.
+    """Saves the generator of the best epoch, as `save_generator` does.
 
-    Epochs before `first_epoch` (those with L1 alone) never win over later ones.
+    Args:
+        path: `.keras` file to write.
+        metric: one of "val_g_l1", "val_psnr", "val_ssim", "val_delta_e" and "val_auc", which need
+            `validation_data`, or "epoch" for the last one.
+        image_size: side of the square that the network is to see, in pixels.
+        first_epoch: epochs before it (those with L1 alone) never win over later ones.
+        writes: whether this process is the one that writes.
+
+    Raises:
+        ValueError: for another metric.
     """
 
-    def __init__(self, path, metric, image_size, first_epoch=0, writes=True, pairs=None):
+    def __init__(
+        self, path, metric="val_g_l1", image_size=256, first_epoch=0, writes=True, pairs=None
+    ):
         super().__init__()
+        if metric not in BETTER:
+            raise ValueError(f"metric must be one of {', '.join(BETTER)}; received {metric!r}.")
         self.path, self.metric, self.image_size = Path(path), metric, image_size
         self.pairs = pairs  # see `generators.GeneratorInfo`
         self.first_epoch = first_epoch
@@ -193,6 +206,8 @@ class BestGenerator(keras.callbacks.Callback):
         self.on_best = lambda epoch, logs: None  # told of each epoch that is saved
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.metric not in {"epoch", *(logs or {})}:
+            raise ValueError(f"{self.metric} is not measured: give fit its validation_data.")
         value = epoch if self.metric == "epoch" else float(logs[self.metric])
         best = float(self.best)
         leads = math.isnan(best) or BETTER[self.metric](value, best) == value != best
@@ -213,7 +228,21 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     a saved epoch is one whose other callbacks are done.
 
     A state is a folder named by its step, such as step-00000855, written under another name and
-    renamed when it is whole.
+    renamed when it is whole. It holds both networks and optimizers, the moving average, the means
+    of an epoch and the seeds of dropout, so that with the same batches a run goes on exactly:
+
+    ```python
+    checkpoint = ResumableCheckpoint("run/checkpoints", model, steps_per_epoch=100)
+    checkpoint.restore()
+    with checkpoint:  # signals are its own meanwhile
+        model.fit(
+            batches_from(model.steps_taken),
+            epochs=20,
+            initial_epoch=model.steps_taken // 100,
+            steps_per_epoch=100,
+            callbacks=[checkpoint],
+        )
+    ```
 
     Args:
         folder: where the states lie.
@@ -259,9 +288,9 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             metrics=[variable.value for metric in model.metrics for variable in metric.variables],
             # Keras leaves the seeds of dropout out of checkpoints (keras#19796).
             seeds=[
-                layer.seed_generator.state.value
-                for layer in model.generator.layers
-                if isinstance(layer, keras.layers.Dropout) and layer.seed_generator is not None
+                variable.value
+                for network in (model.generator, model.discriminator)
+                for variable in _beside_weights(network)
             ],
             **variables,
         )
@@ -409,6 +438,12 @@ def read_notes(state):
     """What a state keeps beside variables; None for one of a version that kept nothing."""
     path = state / NOTES_FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _beside_weights(network):
+    """Variables of a network that Keras does not count as weights: seeds."""
+    weights = {id(weight) for weight in network.weights}
+    return [variable for variable in network.variables if id(variable) not in weights]
 
 
 def _first_line(error):

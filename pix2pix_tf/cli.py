@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pix2pix_tf import __version__
 from pix2pix_tf.config import DEFAULT_GENERATOR, TrainConfig, make_config, setting_names
+from pix2pix_tf.keras_backend import require_tensorflow
 
 _FAILED, _INTERRUPTED = 1, 130
 _GENERATOR_HELP = "a shipped name, a directory that holds generator.keras, a .keras file"
@@ -799,6 +800,7 @@ def _add_benchmark(commands):
 def _benchmark(options):
     if options.rounds < 1:
         raise ValueError(f"--rounds must be 1 or more; received {options.rounds}.")
+    require_tensorflow("this command")
     from pix2pix_tf.benchmark import report, suite
 
     subjects = list(dict.fromkeys(options.subjects)) or list(suite.SUBJECTS)
@@ -832,6 +834,7 @@ def _import_tensorflow():
 
     The remarks (no CUDA found, oneDNN is on) come from C++ before any log level is read.
     """
+    require_tensorflow("this command")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions too
     with _remarks_held_back():
         import tensorflow as tf

@@ -184,13 +184,32 @@ def unscale_lab(L, ab):
 
 
 def rgb_to_l_ab(rgb):
-    """sRGB (..., 3) → (L (..., 1), ab (..., 2)), scaled to [-1, 1]: a training pair."""
+    """A training pair of a photograph: what the networks see, and what they learn to paint.
+
+    Args:
+        rgb: sRGB, array or tensor (..., 3); uint8, uint16, or float in [0, 1].
+
+    Returns:
+        L (..., 1), which is L* / 50 − 1, and ab (..., 2), which is (a*, b*) / 110: float32 in
+        [-1, 1], arrays for arrays and tensors for tensors, also in a `tf.data` pipeline.
+
+    Raises:
+        ValueError: for another dtype.
+    """
     xp, (L, a, b) = _lab_planes(rgb)
     return scale_l(L)[..., None], xp.stack([a, b], axis=-1) / AB_SCALE
 
 
 def l_ab_to_rgb(L, ab):
-    """Scaled L (..., 1) and ab (..., 2) → sRGB (..., 3), float32 in [0, 1]."""
+    """The picture of a pair, the inverse of `rgb_to_l_ab`.
+
+    Args:
+        L: float (..., 1) in [-1, 1], L* / 50 − 1.
+        ab: float (..., 2) in [-1, 1], (a*, b*) / 110.
+
+    Returns:
+        sRGB (..., 3), float32 in [0, 1].
+    """
     return lab_to_rgb(unscale_lab(L, ab))
 
 
@@ -363,6 +382,7 @@ def _brought_in(xp, curves):
 def _replaced(xp, mask, planes, curves, function):
     """`planes`, with `function(curves)` where `mask` is true: it gets no more than these."""
     if xp is np:
+        planes = [np.asarray(plane) for plane in planes]  # of one color they are numbers
         if mask.any():
             for plane, values in zip(planes, function([c[mask] for c in curves]), strict=True):
                 plane[mask] = values

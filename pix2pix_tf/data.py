@@ -11,6 +11,8 @@ import math
 import tensorflow as tf
 
 from pix2pix_tf import augmentation, color
+from pix2pix_tf.keras_backend import require_tensorflow
+from pix2pix_tf.models import whole_side
 from pix2pix_tf.sources import open_source
 
 JITTER = 286 / 256  # the paper resizes to 286 pixels and crops 256
@@ -70,9 +72,12 @@ def photo_dataset(
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
-        ValueError: for an unknown `split`, a `crop` that is no share, `ageing` of pairs, or a batch
-            that `part` cannot divide.
+        ImportError: if Keras does not run on TensorFlow.
+        ValueError: for an unknown `split`, an `image_size` that is no whole number, a `crop` that
+            is no share, `ageing` of pairs, or a batch that `part` cannot divide.
     """
+    require_tensorflow("photo_dataset")
+    image_size = whole_side(image_size)
     if crop is not None and not 0 < crop <= 1:
         raise ValueError(f"crop must lie above 0 and up to 1, such as 0.5; received {crop}.")
     augment = split != "validation" if augment is None else augment

@@ -20,11 +20,13 @@ import tensorflow as tf
 from PIL import Image
 
 import pix2pix_tf
-from pix2pix_tf import color, headers, metrics, models, serving
+from pix2pix_tf import color, headers, metrics, serving
 from pix2pix_tf.colorizer import Colorizer, network_input
 from pix2pix_tf.finding import find_photographs
+from pix2pix_tf.fused import for_use
 from pix2pix_tf.generators import find_generator, load_generator, samples_dir
 from pix2pix_tf.index import GREY_CHROMA
+from pix2pix_tf.keras_backend import require_tensorflow
 from pix2pix_tf.photographs import read_photograph, write_atomically
 from pix2pix_tf.translator import Translator
 
@@ -57,6 +59,7 @@ def export_saved_model(generator, out_dir, max_megapixels=MAX_MEGAPIXELS):
         FileNotFoundError, ValueError: if there is no such generator, or it is none.
         ExportError: if the result differs from the Keras model.
     """
+    require_tensorflow("export_saved_model")
     if not max_megapixels > 0:
         raise ValueError(f"max_megapixels must be above 0; received {max_megapixels}.")
     path = find_generator(generator)
@@ -112,7 +115,7 @@ def task_of(model, image_size, path):
             f"{path} is not a generator that can be exported: expected 1 channel in and 2 out (L "
             f"to ab) or 3 and 3 (RGB pairs); received {channels[0]} and {channels[1]}."
         )
-    return tasks[channels](models.with_dtype(model, "float32"), image_size)
+    return tasks[channels](for_use(model), image_size)
 
 
 def _next_version(out_dir):

@@ -7,6 +7,8 @@ fuses operations, it is not used, nor was it measured. `save_generator` puts Ker
 
 import keras
 
+from pix2pix_tf.models import copy_of, is_graph, with_dtype
+
 
 @keras.saving.register_keras_serializable("pix2pix_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -36,13 +38,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def with_fused_norm(model):
-    """A functional model whose batch norm is fused, for faster training on CPUs.
+    """A model whose batch norm is fused, for faster training on CPUs.
 
     Save it with `save_generator`, which puts Keras' layer back: with `model.save` it is a file that
     opens only where this package was imported.
 
     Args:
-        model: functional keras.Model, such as `unet_generator` and `patchgan_discriminator` build.
+        model: functional or Sequential keras.Model, such as `unet_generator` and
+            `patchgan_discriminator` build; such models in it are done too, subclassed ones stay.
 
     Returns:
         A copy with the same weights, or the model itself if it has no batch norm over (batch,
@@ -52,7 +55,7 @@ def with_fused_norm(model):
     def fits(layer):
         return (
             type(layer) is keras.layers.BatchNormalization
-            and len(layer.input.shape) == 4
+            and len(_input_shape(layer)) == 4
             and layer.dtype_policy.compute_dtype in ("float32", "bfloat16", "float16")
             and layer.axis in (-1, 3)
             and layer.scale
@@ -73,13 +76,30 @@ def with_stock_norm(model):
     return _replaced(model, fits, keras.layers.BatchNormalization)
 
 
+def for_use(model):
+    """A network as it is saved and exported: Keras' own layers, all in float32."""
+    return with_dtype(with_stock_norm(model), "float32")
+
+
 def _replaced(model, fits, kind):
-    if not any(map(fits, model.layers)):
+    if not any(map(fits, _replaceable_layers(model))):
         return model
 
     def clone(layer):
         return (kind if fits(layer) else layer.__class__).from_config(layer.get_config())
 
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
+    return copy_of(model, clone)
+
+
+def _replaceable_layers(model):
+    """Layers of a functional or Sequential model, and of such models in it."""
+    if not is_graph(model):
+        return []
+    layers = []
+    for layer in model.layers:
+        layers += _replaceable_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
+
+
+def _input_shape(layer):
+    return (layer.get_build_config() or {}).get("input_shape", ())

@@ -107,6 +107,8 @@ def load_generator(generator):
     """
     import keras
 
+    from pix2pix_tf.models import input_shape, is_graph
+
     path = find_generator(generator)
     try:
         model = keras.models.load_model(path, compile=False)
@@ -115,17 +117,22 @@ def load_generator(generator):
     except Exception as error:  # Keras raises many kinds for a file that is not one of its own
         message = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} cannot be loaded as a Keras model: {message}") from None
+    model = getattr(model, "inference_generator", model)  # of a whole Pix2Pix that was saved
     known = metadata.get(_KEY, {})
-    size = known.get("image_size") or model.input_shape[1]
-    if len(model.inputs) != 1 or len(model.input_shape) != 4:
+    shape = input_shape(model)
+    if not isinstance(shape, tuple) or len(shape) != 4:
         raise ValueError(
-            f"{path} is not a generator: expected one image as input, received {model.input_shape}"
+            f"{path} is not a generator: expected one image as input, received {shape}"
         )
+    size = known.get("image_size") or shape[1]
     if size is None:
         raise ValueError(
             f"{path} does not tell its image size. Save generators with "
             "pix2pix_tf.save_generator, or build them with a fixed image_size."
         )
+    if not is_graph(model):  # of a class that may not tell its shapes
+        inputs = keras.Input(shape[1:])
+        model = keras.Model(inputs, model(inputs), name=model.name)
     return model, GeneratorInfo(image_size=int(size), pairs=known.get("pairs"))
 
 
@@ -133,18 +140,24 @@ def save_generator(model, path, image_size, float16=False, pairs=None):
     """Saves a generator whole or not at all, in float32 layers whatever it was trained with.
 
     Args:
-        model: keras.Model of stock layers, or with the fused batch norm of training.
+        model: keras.Model of stock layers, or with the fused batch norm of training. One with
+            classes of your own opens where these are registered with Keras.
         path: `.keras` file to write.
         image_size: side of the square that the network is to see, in pixels.
         float16: halve the file by storing weights as float16; they load into float32 variables.
         pairs: see `GeneratorInfo`.
+
+    Raises:
+        ValueError: if `image_size` is no whole number, or a class of the model does not tell how
+            it is made.
     """
     import keras
 
-    from pix2pix_tf.fused import with_stock_norm
-    from pix2pix_tf.models import with_dtype
+    from pix2pix_tf.fused import for_use
+    from pix2pix_tf.models import whole_side
 
-    model = with_dtype(with_stock_norm(model), "float32")
+    image_size = whole_side(image_size)
+    model = for_use(model)
     info = {"image_size": image_size} | ({} if pairs is None else {"pairs": pairs})
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "model.keras"

@@ -17,7 +17,7 @@ from PIL import Image
 
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # frame headers
 _PROGRESSIVE, _ARITHMETIC = (0xC2, 0xCA), (0xC9, 0xCA)
-_DHT, _EOI, _SOS, _DNL, _DRI = 0xC4, 0xD9, 0xDA, 0xDC, 0xDD
+_DHT, _EOI, _SOS, _DRI = 0xC4, 0xD9, 0xDA, 0xDD
 _SEGMENTS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # that follow a scan
 _END = b"\xff\xd9"
 # Without 0xff, which begins a mark. It begins with a one: libjpeg takes zeros for what is missing.
@@ -121,7 +121,7 @@ def with_height(data):
     if not layout.scans:
         return data
     at = layout.scans[0].end
-    if len(data) < at + 6 or data[at + 1] != _DNL:
+    if data[at : at + 4] != b"\xff\xdc\0\4" or at + 6 > len(data):
         return data
     return data[: layout.height_at] + data[at + 4 : at + 6] + data[layout.height_at + 2 :]
 

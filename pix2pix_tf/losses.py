@@ -32,6 +32,15 @@ def gradient_loss(target, result):
     Args:
         target, result: (batch, height, width, channels) in [-1, 1], of 2 pixels a side or more.
     """
+    return _gradient_loss(target, result)
+
+
+def gradient_losses(target, result):
+    """`gradient_loss` of each photograph, (batch,)."""
+    return _gradient_loss(target, result, axis=(1, 2, 3))
+
+
+def _gradient_loss(target, result, axis=None):
     error = _float32(result) - _float32(target)
     loss = 0.0
     for scale in range(4):
@@ -39,8 +48,8 @@ def gradient_loss(target, result):
             if min(side or 16 for side in error.shape[1:3]) < 4:
                 break
             error = ops.average_pool(error, 2)
-        loss += ops.mean(ops.abs(error[:, 1:] - error[:, :-1]))
-        loss += ops.mean(ops.abs(error[:, :, 1:] - error[:, :, :-1]))
+        loss += ops.mean(ops.abs(error[:, 1:] - error[:, :-1]), axis=axis)
+        loss += ops.mean(ops.abs(error[:, :, 1:] - error[:, :, :-1]), axis=axis)
     return loss
 
 
@@ -87,15 +96,61 @@ GAN_LOSSES = {
 }
 
 
-def gan_losses(name):
-    """(generator_loss(fake_logits), discriminator_loss(real_logits, fake_logits)) by name.
+def gan_losses(loss):
+    """(generator_loss(fake_logits), discriminator_loss(real_logits, fake_logits)).
+
+    Args:
+        loss: "vanilla", "least_squares" or "hinge"; such a pair of functions; or one function or
+            `keras.losses.Loss` of (labels, logits), such as
+            `keras.losses.BinaryCrossentropy(from_logits=True)`: it is given 1 for what is, or is to
+            pass for, real, and 0 for what is painted. Of several numbers the mean is taken.
 
     Raises:
-        ValueError: for a name other than vanilla, least_squares and hinge.
+        ValueError: for anything else, and for functions that cannot be called so.
     """
-    if name not in GAN_LOSSES:
-        raise ValueError(f"gan_loss must be one of {', '.join(GAN_LOSSES)}; received {name!r}.")
-    return GAN_LOSSES[name]
+    if isinstance(loss, str) or loss is None:
+        if loss not in GAN_LOSSES:
+            raise ValueError(
+                f"gan_loss must be one of {', '.join(GAN_LOSSES)}; received {loss!r}. Others are "
+                "given as a function of (labels, logits)."
+            )
+        return GAN_LOSSES[loss]
+    if isinstance(loss, tuple | list) and len(loss) == 2 and all(map(callable, loss)):
+        generator, discriminator = loss
+        pair = (
+            lambda fake: _mean(generator(fake)),
+            lambda real, fake: _mean(discriminator(real, fake)),
+        )
+    elif callable(loss) and not isinstance(loss, type):
+        if getattr(loss, "from_logits", True) is False:
+            raise ValueError(
+                f"the discriminators give logits: make {type(loss).__name__} with from_logits=True."
+            )
+        pair = (
+            lambda fake: _mean(loss(ops.ones_like(fake), fake)),
+            lambda real, fake: (
+                _mean(loss(ops.ones_like(real), real)) + _mean(loss(ops.zeros_like(fake), fake))
+            ),
+        )
+    else:
+        raise ValueError(
+            "gan_loss must be a name, a function of (labels, logits), or two functions, of "
+            f"(fake_logits) and of (real_logits, fake_logits); received {loss!r}."
+        )
+    logits = ops.zeros((2, 4, 4, 1))
+    try:
+        pair[0](logits), pair[1](logits, logits)
+    except Exception as error:  # of any kind: the function is not ours
+        message = " ".join(str(error).split())[:200]
+        raise ValueError(
+            "gan_loss must be a function of (labels, logits), or two functions, of (fake_logits) "
+            f"and of (real_logits, fake_logits); calling it failed: {message}"
+        ) from None
+    return pair
+
+
+def _mean(value):
+    return ops.mean(_float32(value))
 
 
 def _float32(x):

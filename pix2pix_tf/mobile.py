@@ -34,6 +34,7 @@ from pix2pix_tf.export import ExportError, task_of
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.generators import find_generator, load_generator, samples_dir
 from pix2pix_tf.held_back import errors_held_back
+from pix2pix_tf.keras_backend import require_tensorflow
 from pix2pix_tf.photographs import PhotographError, read_photograph, write_atomically
 from pix2pix_tf.serving import Colouring
 from pix2pix_tf.translator import Translator
@@ -84,6 +85,7 @@ def export_tflite(generator, out_dir, data=None):
         ExportError: if a file is too far off, has a suspicious size or needs TensorFlow's own
             operations. Files that stood in `out_dir` before are then unchanged.
     """
+    require_tensorflow("export_tflite")
     path = find_generator(generator)
     model, info = load_generator(path)
     task = task_of(model, info.image_size, path)

@@ -11,6 +11,7 @@ al., "Projected GANs Converge Faster", NeurIPS 2021, for the discriminator on fe
 """
 
 import contextlib
+import numbers
 import warnings
 
 import keras
@@ -52,9 +53,10 @@ def unet_generator(
     """U-Net generator.
 
     Args:
-        image_size: side of the square input in pixels. Without an encoder a power of two from 32
-            up, or, with `depth` given, any multiple of 2**depth. With an encoder a multiple of 32,
-            or None for a generator that takes any height and width that are multiples of 32.
+        image_size: side of the square input in pixels, one number; (256, 256) counts as 256.
+            Without an encoder a power of two from 32 up, or, with `depth` given, any multiple of
+            2**depth. With an encoder a multiple of 32, or None for a generator that takes any
+            height and width that are multiples of 32.
         filters: width of the outermost level; level i has `filters * min(2**i, 8)` channels.
         input_channels, output_channels: 1 → 2 for L → ab, 3 → 3 for RGB pairs.
         depth: number of halvings; by default down to one pixel, log2(image_size).
@@ -77,11 +79,17 @@ def unet_generator(
         to (batch, height, width, output_channels) in [-1, 1], float32.
 
     Raises:
-        ValueError: for an `image_size` whose levels do not meet, an unknown `norm` or `encoder`.
+        ValueError: for an `image_size` that is no square's or whose levels do not meet, an unknown
+            `norm` or `encoder`.
         ConnectionError: if the encoder's weights cannot be downloaded.
     """
     _check_choice("norm", norm, NORMS)
-    _check_positive(filters=filters, input_channels=input_channels, output_channels=output_channels)
+    image_size = whole_side(image_size)
+    filters = _positive("filters", filters)
+    input_channels = _positive("input_channels", input_channels)
+    output_channels = _positive("output_channels", output_channels)
+    if depth is not None:
+        depth = _whole("depth", depth)
     if encoder is not None:
         _check_choice("encoder", encoder, ENCODERS)
         _check_encoder_size(image_size, encoder)
@@ -149,7 +157,10 @@ def patchgan_discriminator(
             what leaves one logit.
     """
     _check_choice("norm", norm, NORMS)
-    _check_positive(layers=layers, filters=filters)
+    image_size = whole_side(image_size)
+    layers, filters = _positive("layers", layers), _positive("filters", filters)
+    input_channels = _positive("input_channels", input_channels)
+    target_channels = _positive("target_channels", target_channels)
     smallest = 3 * 2**layers  # leaves 3 × 3 before two 4 × 4 convolutions with padding 1
     if image_size is not None and image_size < smallest:
         raise ValueError(
@@ -220,7 +231,9 @@ def feature_discriminator(
         ConnectionError: if the encoder's weights cannot be downloaded.
     """
     _check_choice("encoder", encoder, ENCODERS)
-    _check_positive(filters=filters, input_channels=input_channels)
+    image_size = whole_side(image_size)
+    filters = _positive("filters", filters)
+    input_channels = _positive("input_channels", input_channels)
     _check_encoder_size(image_size, encoder)
     with _dtype_policy(dtype):
         inputs = keras.Input((image_size, image_size, input_channels), name="input")
@@ -244,24 +257,151 @@ def feature_discriminator(
 
 
 def with_dtype(model, dtype):
-    """A copy of a functional model under another Keras dtype policy, with the same weights.
+    """A copy of a model under another Keras dtype policy, with the same weights.
 
+    Nested models, wrapped layers and the layers that a layer makes for itself get the policy too.
     Outputs stay float32. A model that has the policy already is returned as it is.
+
+    Args:
+        model: keras.Model, functional, Sequential or subclassed with a `get_config`.
+        dtype: name of a Keras dtype policy, such as "float32" or "mixed_bfloat16".
     """
+    outputs = {id(layer) for layer in _output_layers(model)}
+
+    def fits(layer):
+        return id(layer) in outputs or layer.dtype_policy.name == dtype
+
+    if all(map(fits, plain_layers(model))):
+        return model
 
     def clone(layer):
-        config = layer.get_config()
-        config["dtype"] = "float32" if layer.name in model.output_names else dtype
-        return layer.__class__.from_config(config)
+        wanted = "float32" if id(layer) in outputs else dtype
+        config = _with_policy(layer.get_config(), wanted)
+        with _dtype_policy(wanted):  # for the layers that it makes for itself
+            return layer.__class__.from_config(config)
 
-    if all(
-        layer.name in model.output_names or layer.dtype_policy.name == dtype
-        for layer in model.layers
-    ):
-        return model
-    copy = keras.models.clone_model(model, clone_function=clone)
+    with _dtype_policy(dtype):
+        return copy_of(model, clone, input_dtype="float32" if dtype == "float32" else None)
+
+
+def copy_of(model, clone=None, input_dtype=None):
+    """A copy of a model with weights of its own, which have the same values.
+
+    Args:
+        model: keras.Model, built: functional, Sequential or subclassed with a `get_config`.
+        clone: from a layer to its counterpart, for each layer of the model and of functional and
+            Sequential models in it; by default one of the same configuration.
+        input_dtype: of what floats the model and models in it take; None leaves them as they are.
+
+    Raises:
+        ValueError: if a class of its own does not tell how it is made.
+    """
+    clone = clone or (lambda layer: layer.__class__.from_config(layer.get_config()))
+    copies = {}  # a layer that is used twice stays one
+
+    def made(layer):
+        if id(layer) not in copies:
+            copies[id(layer)] = graph(layer) if is_graph(layer) else one(layer)
+        return copies[id(layer)]
+
+    def graph(part):
+        if input_dtype is None or not part.built:
+            return keras.models.clone_model(part, clone_function=made)
+        taken = part.inputs[0] if isinstance(part, keras.Sequential) else part.input
+        inputs = keras.tree.map_structure(entry, taken)
+        return keras.models.clone_model(part, input_tensors=inputs, clone_function=made)
+
+    def entry(tensor):
+        dtype = input_dtype if "float" in tensor.dtype else tensor.dtype
+        return keras.Input(batch_shape=tensor.shape, dtype=dtype, name=tensor.name)
+
+    def one(layer):
+        try:
+            with _dtype_policy(getattr(layer, "dtype_policy", None)):  # for layers that it makes
+                return clone(layer)
+        except (NotImplementedError, TypeError) as error:
+            raise ValueError(
+                f"{model.name} cannot be copied: get_config() of {type(layer).__name__} must hold "
+                f"the arguments that it is made with ({' '.join(str(error).split())[:200]})"
+            ) from None
+
+    known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    with keras.saving.custom_object_scope(known):
+        copy = made(model)
+    if not copy.built:
+        copy.build_from_config(model.get_build_config())
     copy.set_weights(model.get_weights())
     return copy
+
+
+def input_shape(model):
+    """Shape that a built model takes, with None for what may vary, or a list of several.
+
+    Raises:
+        ValueError: if the model is not built.
+    """
+    if is_graph(model) and model.built:
+        return model.input_shape
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if shape is None:
+        raise ValueError(
+            f"{model.name} is not built, so that its shapes are not known. Call it once on a "
+            "batch, such as zeros of (1, 256, 256, 1), or begin a Sequential with keras.Input."
+        )
+    if isinstance(shape[0], list | tuple):
+        return [(None, *part[1:]) for part in shape]
+    return (None, *shape[1:])
+
+
+def output_shape(model):
+    """Shape that a built model with one output gives."""
+    if is_graph(model):
+        return model.output_shape
+    shape = input_shape(model)
+    shapes = shape if isinstance(shape, list) else [shape]
+    tensors = [keras.KerasTensor(part) for part in shapes]
+    return tuple(model(tensors if isinstance(shape, list) else tensors[0]).shape)
+
+
+def plain_layers(model):
+    """Layers of a model and of the models and layers in it, but no models and no inputs."""
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if not isinstance(layer, keras.Model | keras.layers.InputLayer)
+    ]
+
+
+def is_graph(model):
+    """Whether a layer is a functional or Sequential model, whose layers can be replaced."""
+    return isinstance(model, keras.Sequential) or (
+        isinstance(model, keras.Model) and hasattr(model, "operations")
+    )
+
+
+def _output_layers(model):
+    """Layers that give a model's outputs, inside the last model where models are nested."""
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1:]
+    elif is_graph(model):
+        last = [layer for layer in model.layers if layer.name in model.output_names]
+    else:
+        return []
+    layers = []
+    for layer in last:
+        layers += _output_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
+
+
+def _with_policy(config, dtype):
+    """A layer's configuration with another dtype policy, also for layers that it wraps."""
+    if isinstance(config, list | tuple):
+        return [_with_policy(item, dtype) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if str(config.get("class_name", "")).endswith("DTypePolicy"):
+        return dtype
+    return {key: _with_policy(value, dtype) for key, value in config.items()}
 
 
 def encoder_layers(generator):
@@ -430,7 +570,38 @@ def _check_choice(argument, value, choices):
         raise ValueError(f"{argument} must be one of {', '.join(choices)}; received {value!r}.")
 
 
-def _check_positive(**values):
-    for argument, value in values.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{argument} must be a whole number from 1 up; received {value!r}.")
+def whole_side(image_size):
+    """The side of a square in pixels as an int; None stays None.
+
+    Args:
+        image_size: a whole number, such as 256 or numpy.int64(256), or (height, width) of a square.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    side = image_size
+    if isinstance(side, tuple | list) and len(side) == 2 and side[0] == side[1]:
+        side = side[0]
+    if side is None:
+        return None
+    if isinstance(side, tuple | list):
+        raise ValueError(
+            f"image_size must be one number, the side of a square; received {image_size}. The "
+            "networks see squares, to which pictures of any shape are resized: use "
+            f"{max((n for n in side if isinstance(n, numbers.Integral)), default=256)}."
+        )
+    return _whole("image_size", side)
+
+
+def _positive(argument, value):
+    value = _whole(argument, value)
+    if value < 1:
+        raise ValueError(f"{argument} must be a whole number from 1 up; received {value!r}.")
+    return value
+
+
+def _whole(argument, value):
+    """An int from a whole number of any integer type."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise ValueError(f"{argument} must be a whole number from 1 up; received {value!r}.")
+    return int(value)

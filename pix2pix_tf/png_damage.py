@@ -32,8 +32,9 @@ def only_pixels(png):
         if png[at + 4 : at + 8] in _NEEDED:
             chunks.append((png[at + 4 : at + 8], png[at + 8 : end - 4], png[at:end]))
         at = end
-    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise DamagedError("damaged PNG: its first chunk is not the header")
+    headers = [content for kind, content, _ in chunks if kind == b"IHDR"]
+    if not headers or chunks[0][0] != b"IHDR" or len(headers) > 1 or len(headers[0]) != 13:
+        raise DamagedError("damaged PNG: expected one header, as its first chunk")
     width, height, depth, color, method, filters, interlaced = struct.unpack(
         ">IIBBBBB", chunks[0][1]
     )

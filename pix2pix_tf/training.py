@@ -21,7 +21,9 @@ from pix2pix_tf.distribution import Workers, check_batch_size, distribute, make_
 from pix2pix_tf.fused import with_fused_norm
 from pix2pix_tf.generators import GENERATOR_FILE, load_generator, samples_dir
 from pix2pix_tf.judging import beside_the_start, in_words, judge, painted_by
+from pix2pix_tf.keras_backend import require_tensorflow
 from pix2pix_tf.optimizers import FusedAdam, LinearDecay
+from pix2pix_tf.own_networks import own_networks
 from pix2pix_tf.phases import PHASES, Timeline
 from pix2pix_tf.photographs import PhotographError, write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
@@ -46,7 +48,7 @@ LOST_WORKER = (
 )
 
 
-def train(config, dry_run=False):
+def train(config, dry_run=False, generator=None, discriminator=None):
     """Trains by a configuration, or goes on with the run found in its `run_dir`.
 
     A seed other than None turns on TensorFlow's deterministic operations for the whole process.
@@ -54,18 +56,24 @@ def train(config, dry_run=False):
     Args:
         config: `TrainConfig`, see `config.make_config`.
         dry_run: print configuration, network sizes, counts and a step time, and stop.
+        generator, discriminator: networks of your own in place of the configuration's, see
+            `Pix2Pix`; each a keras.Model, or a function without arguments that makes it, which
+            a run on several devices needs. They are trained as they are, or in copies: the run's
+            generator.keras has the result. A resumed run must be given the same ones again.
 
     Returns:
         True if the run is finished, False if it was interrupted and can be resumed.
 
     Raises:
-        ValueError: if the settings do not fit each other, or the run that is there.
+        ValueError: if the settings do not fit each other, the networks, or the run that is there.
+        ImportError: if Keras does not run on TensorFlow.
         PhotographError: if the photographs cannot be read.
         NonFiniteLossError: if a loss becomes NaN or infinite.
         RuntimeError: if another worker is lost, or no TPU is there.
     """
+    require_tensorflow("train")
     with _told_of_changes():
-        return _train(config, dry_run)
+        return _train(config, dry_run, generator, discriminator)
 
 
 @contextlib.contextmanager
@@ -78,16 +86,15 @@ def _told_of_changes():
             raise
         lines = error.message.split("\n\t [[")[0].splitlines()
         said = [line for line in lines if line.startswith("PhotographError: ")] or lines[-1:]
-        reason = re.sub(r"^({{.*?}} )?(.* Iterator::\S+ |PhotographError: )?", "", said[0]).rstrip(
-            "."
-        )
+        before = r"^({{.*?}} )?(.* Iterator::\S+ |PhotographError: )?"
+        reason = re.sub(before, "", said[0]).rstrip(".")
         raise PhotographError(
             f"a photograph was removed or changed during the run: {reason}. The same command goes "
             "on from the last state, and names what it leaves out."
         ) from error
 
 
-def _train(config, dry_run):
+def _train(config, dry_run, generator, discriminator):
     run_dir = Path(config.run_dir)
     before = _check_run_dir(run_dir, config)
     config = _as_begun(config, before)
@@ -123,7 +130,8 @@ def _train(config, dry_run):
             "--discriminator-saturation is for photographs; --data holds pairs. Leave it out."
         )
     with strategy.scope():
-        model = build_model(config, steps_per_epoch, train_source.channels)
+        own = own_networks(config, train_source.channels, generator, discriminator)
+        model = build_model(config, steps_per_epoch, train_source.channels, *own)
     known = {"epoch", *(f"val_{metric.name}" for metric in model.test_metrics)}
     if config.best_metric not in known:
         raise ValueError(
@@ -330,14 +338,19 @@ def _train(config, dry_run):
     return True
 
 
-def build_model(config, steps_per_epoch, channels=(1, 2)):
-    """The compiled `Pix2Pix` of a configuration, from and to so many channels."""
+def build_model(config, steps_per_epoch, channels=(1, 2), generator=None, discriminator=None):
+    """The compiled `Pix2Pix` of a configuration, from and to so many channels.
+
+    Networks that are given take the place of the configuration's.
+    """
     policy = _policy(config)
-    generator = _generator(config, policy, channels)
-    discriminator = _discriminator(config, policy, channels)
+    generator = generator or _generator(config, policy, channels)
+    discriminator = discriminator or _discriminator(config, policy, channels)
     if config.strategy != "tpu" and not tf.config.list_physical_devices("GPU"):
         generator, discriminator = with_fused_norm(generator), with_fused_norm(discriminator)
     model = Pix2Pix(generator, discriminator, ema=config.ema)
+    model.logs_loss = False  # the run's table has it as g_loss and val_g_l1
+    model.looks_at_batches = False  # they come from photo_dataset
     timeline = Timeline(steps_per_epoch)
     rates = _rates(config, timeline, timeline.start_of(config.l1_epochs))
     model.compile(

@@ -261,3 +261,63 @@ def test_ctrl_c_leaves_whole_files(generator, tmp_path):
     assert 0 < len(results) < 1000
     for path in results:  # no temporary file either
         Image.open(path).load()
+
+
+BACKENDS = """
+import sys
+sys.modules["tensorflow"] = None  # cannot be imported
+import pix2pix_tf
+from pix2pix_tf import cli
+for name in ("Pix2Pix", "train", "photo_dataset", "export_saved_model", "SampleSheet"):
+    try:
+        getattr(pix2pix_tf, name)
+    except ImportError as error:
+        print(name, error)
+commands = ["fit", "--data", "x"], ["evaluate", "--data", "x"], ["export", "photos-v2", "-o", "x"]
+print(*map(cli.main, commands))
+assert "keras" not in sys.modules
+L, ab = pix2pix_tf.rgb_to_l_ab([[1.0, 1.0, 1.0]])
+assert abs(L[0, 0] - 1.0) < 1e-4 and abs(ab).max() < 1e-3  # white
+if len(sys.argv) > 1:
+    import keras, numpy as np
+    generator = pix2pix_tf.unet_generator(32, 2, depth=2)
+    judge = pix2pix_tf.patchgan_discriminator(1, 2)
+    x = np.zeros((1, 32, 32, 1), "float32")
+    y = generator(x)
+    judge([y[..., :1], y])
+    pix2pix_tf.save_generator(generator, sys.argv[1], 32)
+    print(keras.config.backend(), pix2pix_tf.load_generator(sys.argv[1])[1].image_size)
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_keras_on_another_backend_is_told_at_once(run_python, backend, tmp_path):
+    """The networks build there, and with TensorFlow out of reach; data and training say no."""
+    arguments = []
+    if backend == "torch":
+        pytest.importorskip("torch")
+        arguments = [tmp_path / "generator.keras"]
+    done = run_python(BACKENDS, *arguments, KERAS_BACKEND=backend)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6 + len(arguments)
+    for line in lines[:5]:
+        assert f"Keras is set to '{backend}'" in line
+        assert "KERAS_BACKEND=tensorflow" in line
+        assert "keras.json" in line
+    assert lines[5] == "1 1 1"
+    assert done.stderr.count("KERAS_BACKEND=tensorflow") == 3
+    if arguments:
+        assert lines[6] == "torch 32"
+
+
+def test_the_backend_of_keras_settings_file(monkeypatch, tmp_path):
+    from pix2pix_tf import keras_backend
+
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "keras", None)
+    assert keras_backend.keras_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    with pytest.raises(ImportError, match=r"set to 'jax'.*keras\.json"):
+        keras_backend.require_tensorflow("train")

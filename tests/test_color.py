@@ -176,6 +176,13 @@ def test_all_backends_bring_colors_inside_alike(all_lab):
     assert np.abs(color.recolor(image, ab) - expected).max() < 1
 
 
+def test_one_color_alone_is_brought_inside_too():
+    assert color.lab_to_rgb(np.float32([0.0, 80.0, 60.0])).tolist() == [0.0, 0.0, 0.0]
+    alone = color.lab_to_rgb(np.float32([50.0, 90.0, -20.0]))
+    among = color.lab_to_rgb(np.float32([[50.0, 90.0, -20.0], [50.0, 0.0, 0.0]]))
+    assert np.array_equal(alone, among[0])
+
+
 def test_gradients_are_finite_wherever_a_network_paints(all_lab):
     L, ab = tf.constant(all_lab[::9, ..., :1] / 50 - 1), tf.constant(all_lab[::9, ..., 1:] / 110)
     with tf.GradientTape() as tape:

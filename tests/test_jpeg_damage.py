@@ -146,6 +146,8 @@ def test_the_height_may_stand_behind_the_pixels():
     at = data.index(b"\xff\xc0") + 5
     later = data[:at] + bytes(2) + data[at + 2 : -2] + b"\xff\xdc\0\4" + data[at : at + 2] + END
     assert np.array_equal(decode_photograph(later).pixels, by_pillow(data))
+    for cut in (-2, -4, -7, -9, -500):  # the height is missing too
+        assert "header cannot be read" in refused(later[:cut].replace(b"\xff\xdc\0\4", b""))
     answer = examine(later)
     assert (answer["height"], answer["decoder"]) == (HEIGHT, "python")  # TensorFlow cannot
 

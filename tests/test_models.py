@@ -1,12 +1,14 @@
 """The two networks: their sizes, fields of view, shapes and files."""
 
 import urllib.error
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pix2pix_tf.fused import with_fused_norm
 from pix2pix_tf.generators import save_generator
 from pix2pix_tf.models import (
     MOBILENET_V2_TAPS,
@@ -17,6 +19,7 @@ from pix2pix_tf.models import (
     unet_generator,
     with_dtype,
 )
+from pix2pix_tf.pix2pix import Pix2Pix
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,8 @@ import pathlib, keras, numpy as np
 folder = pathlib.Path(sys.argv[1])
 L = np.load(folder / "L.npy")
 for path in folder.glob("*.keras"):
+    if path.name == "whole.pix2pix.keras":
+        continue
     model = keras.models.load_model(path)
     if path.stem != "discriminator":
         np.save(folder / f"{path.stem}.npy", model(L))
@@ -43,6 +48,10 @@ name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 pretrained.save(folder / "models" / name)
 weights = {v.path: v.numpy() for v in pretrained.weights}
 sys.meta_path.pop(0)
+import pix2pix_tf
+whole = keras.models.load_model(folder / "whole.pix2pix.keras")
+np.save(folder / "whole.npy", whole.predict(L, verbose=0))
+print(type(whole).__name__, whole.steps_taken)
 from pix2pix_tf.models import feature_discriminator, unet_generator
 for network in (unet_generator(None, 4, encoder="mobilenet_v2"), feature_discriminator(4)):
     shared = [v for v in network.weights if v.path in weights]
@@ -70,12 +79,25 @@ def fresh_python(run_python, without, tmp_path_factory, encoder_generator):
     patchgan_discriminator(1, 4, norm="instance").save(folder / "discriminator.keras")
     L = noise(1, 32, 32, 1)
     np.save(folder / "L.npy", L)
+    whole = Pix2Pix(with_fused_norm(models["batch"]), patchgan_discriminator(1, 4))
+    whole.compile()
+    whole.train_on_batch(L, noise(1, 32, 32, 2))
+    whole.save(folder / "whole.pix2pix.keras")
     done = run_python(without("pix2pix_tf") + FRESH, folder, KERAS_HOME=str(folder))
     assert done.returncode == 0, done.stderr
     answers = {
         name: (model(L).numpy(), np.load(folder / f"{name}.npy")) for name, model in models.items()
     }
-    return {**answers, "imagenet": done.stdout.splitlines()[-2:]}
+    answers["whole"] = (whole.predict(L, verbose=0), np.load(folder / "whole.npy"))
+    lines = done.stdout.splitlines()
+    return {**answers, "imagenet": lines[-2:], "whole model": lines[-3]}
+
+
+def test_a_whole_model_opens_once_the_package_is_imported(fresh_python):
+    """The package loads its classes when a file asks for them."""
+    assert fresh_python["whole model"] == "Pix2Pix 1"
+    before, after = fresh_python["whole"]
+    assert np.array_equal(before, after)
 
 
 def noise(*shape, seed=0):
@@ -354,6 +376,74 @@ def test_another_dtype_keeps_the_answers(encoder, encoder_generator):
     assert [v.trainable for v in mixed.variables] == [v.trainable for v in generator.variables]
 
 
+def test_sides_of_other_types_count_as_whole_numbers():
+    for size in (np.int64(32), (32, 32), [32, 32]):
+        assert unet_generator(size, 2, depth=2).input_shape == (None, 32, 32, 1)
+
+
+@keras.saving.register_keras_serializable("test")
+class Residual(keras.layers.Layer):
+    """A layer that makes one for itself, in the policy that holds meanwhile."""
+
+    def __init__(self, filters, **options):
+        super().__init__(**options)
+        self.filters = filters
+        self.convolution = keras.layers.Conv2D(filters, 3, padding="same")
+
+    def build(self, shape):
+        self.convolution.build(shape)
+
+    def call(self, inputs):
+        return inputs + self.convolution(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+
+def nested_generator():
+    """A backbone that is used twice, a Sequential without inputs, wrapped and composed layers."""
+    inputs = keras.Input((16, 16, 4))
+    wrapped = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, padding="same"))
+    backbone = keras.Model(inputs, wrapped(keras.layers.BatchNormalization()(inputs)))
+    x = L = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same")(x)
+    x = backbone(backbone(x))
+    body = [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.BatchNormalization()]
+    x = Residual(4)(keras.Sequential(body)(x))
+    x = keras.ops.multiply(x, 0.5)
+    head = keras.layers.Conv2D(2, 3, padding="same", activation="tanh", dtype="float32")
+    return keras.Model(L, keras.Sequential([head])(x))
+
+
+def test_models_within_models_change_their_dtype_too(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = nested_generator()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    L = noise(1, 16, 16, 1)
+    whole = with_dtype(mixed, "float32")
+    assert {layer.dtype_policy.name for layer in whole._flatten_layers()} == {"float32"}
+    assert len(whole.weights) == len(mixed.weights)
+    assert whole(L).numpy() == pytest.approx(mixed(L).numpy(), abs=2e-2)
+    assert with_dtype(whole, "mixed_bfloat16")(L).dtype == "float32"
+    save_generator(with_fused_norm(mixed), tmp_path / "generator.keras", 16)
+    with zipfile.ZipFile(tmp_path / "generator.keras") as archive:
+        content = archive.read("config.json").decode()
+    assert "bfloat16" not in content
+    assert "Fused" not in content
+
+
+def test_batch_norm_within_models_is_fused_too():
+    model = nested_generator()
+    fused = with_fused_norm(model)
+    kinds = [type(layer).__name__ for layer in fused._flatten_layers()]
+    assert kinds.count("FusedBatchNormalization") == 2
+    assert "BatchNormalization" not in kinds
+    L = noise(1, 16, 16, 1)
+    assert fused(L).numpy() == pytest.approx(model(L).numpy(), abs=1e-5)
+
+
 def test_the_dtype_that_a_model_has_changes_nothing():
     generator = unet_generator(32, 4, dtype="mixed_bfloat16")
     assert with_dtype(generator, "mixed_bfloat16") is generator
@@ -382,6 +472,8 @@ def test_the_dtype_that_a_model_has_changes_nothing():
             "norm must be one of batch, sync_batch, instance, none; received 'layer'",
         ),
         ({"filters": 0}, "filters must be a whole number from 1 up; received 0"),
+        ({"image_size": (128, 256)}, r"one number, the side of a square; received \(128, 256\)"),
+        ({"image_size": 256.0}, "image_size must be a whole number from 1 up; received 256.0"),
         ({"filters": 4.0}, "filters must be a whole number from 1 up; received 4.0"),
         (
             {"image_size": 32, "encoder": "mobilenet_v2", "weights": None, "input_channels": 2},

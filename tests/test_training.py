@@ -449,8 +449,10 @@ def test_photographs_that_go_during_a_run_are_told(tmp_path, photographs):
         tf.reshape([1, 2], [3])
 
 
-def test_photographs_are_not_judged_by_pairs(tiny, tmp_path):
-    Image.new("RGB", (64, 32)).save(tmp_path / "pair.png")
+def test_photographs_are_not_judged_by_pairs(tiny, photographs, tmp_path):
+    with Image.open(photographs / "cat.jpg") as image:
+        pair = np.concatenate([np.asarray(image), np.asarray(image.convert("L").convert("RGB"))], 1)
+    Image.fromarray(pair).save(tmp_path / "pair.png")
     config = tiny(tmp_path / "run", val_data=f"pairs:{tmp_path / 'pair.png'}")
     with pytest.raises(ValueError, match="must both be photographs or both be pairs"):
         train(config, dry_run=True)
