@@ -38,6 +38,15 @@ from pix2pix_tf.sources import open_source
 
 _FOLDERS = {ALL_GREY: "all-gray", START: "start"}  # for TensorBoard
 
+# What TensorFlow raises where a file is not what it was.
+_UNREADABLE = (
+    tf.errors.NotFoundError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.DataLossError,
+)
+
 # What TensorFlow raises when a worker is gone.
 LOST_WORKER = (
     tf.errors.UnavailableError,
@@ -81,7 +90,7 @@ def _told_of_changes():
     """Says it in one line where a photograph cannot be read that could be when the run began."""
     try:
         yield
-    except tf.errors.OpError as error:
+    except _UNREADABLE as error:
         if "IteratorGetNext" not in error.message:  # it has nothing to do with reading
             raise
         lines = error.message.split("\n\t [[")[0].splitlines()
