@@ -35,7 +35,9 @@ class Board(keras.callbacks.TensorBoard):
         super().on_train_begin(logs)
         if self.settings is not None:
             with self._train_writer.as_default():
-                tf.summary.text("settings", f"```json\n{self.settings}```", step=0)
+                # A run that goes on may have other ones, which do not hide those it began with.
+                step = self.model.steps_taken
+                tf.summary.text("settings", f"```json\n{self.settings}```", step=step)
             self.settings = None
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -132,7 +132,7 @@ class MetricsTable(keras.callbacks.Callback):
         rows = sorted([*rows, row], key=lambda row: int(row["epoch"]))
         text = io.StringIO()
         names = dict.fromkeys(name for row in rows for name in row)
-        names = sorted(names, key=lambda name: (name != "epoch", name.startswith("val_")))
+        names = sorted(names, key=lambda name: (name != "epoch", name.startswith("val_"), name))
         writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -165,6 +165,7 @@ def _curves(rows, names):
     for i, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, i + 1, title=name, xlabel="epoch")
         axes.plot(epochs, curves[name], marker=".")
+        axes.ticklabel_format(axis="y", useOffset=False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     return figure

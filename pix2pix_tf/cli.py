@@ -16,7 +16,7 @@ from pix2pix_tf.config import DEFAULT_GENERATOR, TrainConfig, make_config, setti
 from pix2pix_tf.keras_backend import require_tensorflow
 
 _FAILED, _INTERRUPTED = 1, 130
-_GENERATOR_HELP = "a shipped name, a directory that holds generator.keras, or a .keras file"
+_GENERATOR_HELP = "a shipped name, a directory that holds generator.keras, a .keras file"
 
 
 def main(arguments=None):
@@ -165,6 +165,7 @@ def _add_colorize_batch(commands):
         "--batch-size",
         type=int,
         default=8,
+        metavar="COUNT",
         help="photographs per call of the network (default: %(default)s)",
     )
     parser.add_argument(
@@ -178,6 +179,7 @@ def _add_colorize_batch(commands):
     parser.add_argument(
         "--threads",
         type=int,
+        metavar="COUNT",
         help="of the network in a worker process (default: its share of the processors on this "
         "machine, 1 on other runners)",
     )
@@ -233,7 +235,8 @@ def _add_translate(commands):
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="pictures, folders, globs; or pairs:FOLDER for the inputs of a data set",
+        help="pictures, folders, globs; or pairs:FOLDER (pairs:INPUTS,TARGETS) for the inputs of a "
+        "data set",
     )
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="for the results")
     parser.add_argument(
@@ -263,7 +266,7 @@ def _add_pair_options(parser, verb, splits=("train", "val", "test")):
     parser.add_argument(
         "--split",
         choices=splits,
-        help=f"of pairs:FOLDER: the folders to {verb} (default: test, else val, else all)",
+        help=f"of pairs:FOLDER: the folders to {verb} (default: test, else val, else all pairs)",
     )
 
 
@@ -304,7 +307,8 @@ def _inputs_of_pairs(options, load):
             "pairs:FOLDER must be the only INPUT, without --pairs or --no-pairs; received "
             f"{' '.join(options.inputs)}."
         )
-    sets = find_pairs(options.inputs[0].removeprefix("pairs:")).judged(options.split)
+    sets = find_pairs(options.inputs[0].removeprefix("pairs:"), options.output)
+    sets = sets.judged(options.split)
     translator = load()
     translator.side_by_side = sets[0].targets is None
     side = "inputs" if translator.side_by_side or translator.direction != "BtoA" else "targets"
@@ -319,7 +323,11 @@ def _add_folder_options(parser):
         help="write a before/after sheet (default: for up to 24 inputs)",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=8, help="photographs per call of the network"
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="COUNT",
+        help="photographs per call of the network (default: %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no line for each photograph")
 
@@ -391,7 +399,9 @@ def _add_fit(commands):
         "fit",
         help="train a generator",
         description="Train a generator on photographs. Without --data a tiny one is trained on the "
-        "shipped photographs, in about two minutes. The same command again resumes.",
+        "shipped photographs, in about two minutes. The same command again resumes. The defaults "
+        "below are those of the preset paper; the other presets have values of their own, which "
+        "--dry-run prints.",
     )
     parser.add_argument(
         "--config",
@@ -459,13 +469,15 @@ def _add_evaluate(commands):
         "--generator",
         action="append",
         metavar="GENERATOR",
-        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated "
-        f"(default: {DEFAULT_GENERATOR})",
+        help=f"{_GENERATOR_HELP}, or a .tflite file; may be repeated (default: "
+        f"{DEFAULT_GENERATOR}, for photographs)",
     )
     parser.add_argument(
         "--data",
         required=True,
-        help="a folder, a quoted glob or a .txt file of paths; or pairs:FOLDER, as for fit",
+        metavar="SOURCE",
+        help="a folder, a quoted glob or a .txt file of paths; or pairs:FOLDER, or "
+        "pairs:INPUTS,TARGETS, as for fit",
     )
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="for results.json, photographs.csv and sheet.png"
@@ -475,6 +487,7 @@ def _add_evaluate(commands):
         "--sheet-photographs",
         type=int,
         default=24,
+        metavar="COUNT",
         help="first photographs that the sheet shows (default: %(default)s)",
     )
     parser.add_argument(
@@ -491,7 +504,13 @@ def _add_evaluate(commands):
         help="show the generators the photographs as if they were old (tone curve, contrast, "
         "resolution, grain, borders) and judge their colours all the same",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the intervals' resamples")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="NUMBER",
+        help="of the intervals' resamples (default: %(default)s)",
+    )
     parser.set_defaults(run=_evaluate)
 
 
@@ -577,6 +596,7 @@ def _judge_pairs(options):
         options.sheet_photographs,
         options.direction or common_direction(translators),
         options.split,
+        options.output,
     )
 
 
@@ -587,10 +607,16 @@ def _add_prepare(commands):
         description="Write photographs into TFRecord shards, which `fit --data` reads, for "
         "collections that outgrow a folder. The same command again resumes.",
     )
-    parser.add_argument("source", help="a folder, a quoted glob or a .txt file of paths")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a folder, a quoted glob or a .txt file of paths"
+    )
     parser.add_argument("output", metavar="FOLDER", help="for the shards and manifest.json")
     parser.add_argument(
-        "--shard-megabytes", type=int, default=128, help="size of a shard (default: %(default)s)"
+        "--shard-megabytes",
+        type=int,
+        default=128,
+        metavar="MEGABYTES",
+        help="size of a shard (default: %(default)s)",
     )
     parser.set_defaults(run=_prepare)
 
@@ -621,7 +647,11 @@ def _add_export(commands):
         "browsers and machines without TensorFlow. keras: a .keras file with float16 "
         "weights, half as large, that keras.models.load_model opens without this package.",
     )
-    parser.add_argument("generator", metavar="GENERATOR", help=_GENERATOR_HELP)
+    parser.add_argument(
+        "generator",
+        metavar="GENERATOR",
+        help="a shipped name, a directory that holds generator.keras, or a .keras file",
+    )
     parser.add_argument(
         "--format",
         choices=("saved_model", "tflite", "keras"),
@@ -633,17 +663,21 @@ def _add_export(commands):
         "--max-megapixels",
         type=float,
         default=25.0,
+        metavar="MEGAPIXELS",
         help="saved_model: larger pictures are refused (default: %(default)s)",
     )
     parser.add_argument(
         "--data",
+        metavar="SOURCE",
         help="tflite: photographs to calibrate network_int8 with and to judge all files by "
         "(default: the shipped samples)",
     )
     parser.add_argument(
         "--saturation",
         type=float,
-        help="keras: multiply the last layer, for stronger (1.2) or paler (0.8) colours",
+        metavar="FACTOR",
+        help="keras: multiply the last layer, for stronger (1.2) or paler (0.8) colors "
+        "(default: 1)",
     )
     parser.set_defaults(run=_export)
 
@@ -737,7 +771,11 @@ def _add_benchmark(commands):
         "-o", "--output", required=True, metavar="FOLDER", help="for benchmark.json and .md"
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of every comparison (default: %(default)s)"
+        "--rounds",
+        type=int,
+        default=5,
+        metavar="COUNT",
+        help="of every comparison (default: %(default)s)",
     )
     parser.add_argument(
         "--quick",
@@ -746,6 +784,7 @@ def _add_benchmark(commands):
     )
     parser.add_argument(
         "--data",
+        metavar="SOURCE",
         help="photographs: a folder, a quoted glob or a .txt file of paths (default: some made of "
         "the shipped samples)",
     )

@@ -39,7 +39,8 @@ class TrainConfig:
     data: str | None = _setting(
         None,
         "photographs: a folder, a quoted glob, a .txt file of paths, a folder of shards (prepare) "
-        "or of the Kaggle arrays, tfds:NAME, pairs:FOLDER (default: the shipped photographs)",
+        "or of the Kaggle arrays, tfds:NAME, pairs:FOLDER, pairs:INPUTS,TARGETS (default: the "
+        "shipped photographs)",
         metavar="SOURCE",
     )
     val_data: str | None = _setting(
@@ -51,7 +52,9 @@ class TrainConfig:
         "runs/first", "folder of the run's results; a run found there goes on", metavar="FOLDER"
     )
     direction: str = _setting(
-        "AtoB", "of pairs: AtoB paints the right half from the left", ("AtoB", "BtoA")
+        "AtoB",
+        "of pairs: AtoB paints B, the right half, from A; BtoA paints A from B",
+        ("AtoB", "BtoA"),
     )
     preset: str = _setting(
         "paper",
@@ -67,7 +70,7 @@ class TrainConfig:
     image_size: int = _setting(256, "side of the square the networks see, in pixels")
     filters: int = _setting(64, "channels of the generator's outermost level", metavar="COUNT")
     encoder: str | None = _setting(
-        None, "ImageNet encoder in place of the paper's, or none", ("mobilenet_v2", "none")
+        None, "ImageNet encoder in place of the paper's (default: none)", ("mobilenet_v2", "none")
     )
     encoder_weights: str | None = _setting(
         "imagenet", "weights of the encoders; imagenet is downloaded once", ("imagenet", "none")
@@ -94,7 +97,7 @@ class TrainConfig:
     norm_momentum: float = _setting(0.9, "momentum of batch norm's moving averages")
     discriminator_encoder: str | None = _setting(
         None,
-        "ImageNet encoder whose features the discriminator judges, or none for a PatchGAN",
+        "ImageNet encoder whose features the discriminator judges (default: none, a PatchGAN)",
         ("mobilenet_v2", "none"),
     )
     discriminator_layers: int = _setting(
@@ -121,8 +124,10 @@ class TrainConfig:
         0, f"first epochs without the adversarial term, the discriminator resting {_THE_PRESETS}"
     )
 
-    learning_rate: float = _setting(2e-4, "of Adam")
-    discriminator_learning_rate: float | None = _setting(None, "(default: --learning-rate)")
+    learning_rate: float = _setting(2e-4, "of Adam, at the start")
+    discriminator_learning_rate: float | None = _setting(
+        None, "of the discriminator's Adam (default: --learning-rate)"
+    )
     beta_1: float = _setting(0.5, "of Adam", metavar="BETA")
     decay_epochs: float = _setting(
         0,
@@ -153,7 +158,7 @@ class TrainConfig:
     batch_size: int = _setting(1, "photographs per step, of all devices together")
     epochs: int = _setting(200, "epochs in all; a finished run goes on when this is raised")
     steps_per_epoch: int | None = _setting(
-        None, "(default: one pass over the photographs)", metavar="STEPS"
+        None, "of training (default: one pass over the photographs)", metavar="STEPS"
     )
     seed: int | None = _setting(
         None,
@@ -356,7 +361,37 @@ _AT_LEAST_ONE = (
     "steps_per_execution",
     "sheet_photographs",
     "keep_checkpoints",
+    "image_size",
+    "filters",
+    "discriminator_filters",
 )
+
+# NaN lies in none of them.
+_RANGES = {
+    "above 0": (
+        lambda value: 0 < value < math.inf,
+        ("learning_rate", "discriminator_learning_rate", "norm_epsilon"),
+    ),
+    "above 0, such as 1.2": (lambda value: 0 < value < math.inf, ("discriminator_saturation",)),
+    "0 or more": (
+        lambda value: 0 <= value < math.inf,
+        (
+            "l1_weight",
+            "gradient_weight",
+            "adversarial_weight",
+            "discriminator_weight",
+            "encoder_rate",
+            "slope",
+            "seed",
+            "checkpoint_minutes",
+        ),
+    ),
+    "0 or more and below 1": (
+        lambda value: 0 <= value < 1,
+        ("dropout", "beta_1", "norm_momentum", "validation_fraction"),
+    ),
+    "above 0 and below 1, such as 0.999": (lambda value: 0 < value < 1, ("ema",)),
+}
 
 
 def make_config(preset=None, config=None, **settings):
@@ -407,6 +442,10 @@ def make_config(preset=None, config=None, **settings):
     for name in _AT_LEAST_ONE:
         if values.get(name) is not None and values[name] < 1:
             raise ValueError(f"{name} must be 1 or more; received {values[name]}.")
+    for expected, (is_right, names) in _RANGES.items():
+        for name in names:
+            if values.get(name) is not None and not is_right(values[name]):
+                raise ValueError(f"{name} must be {expected}; received {values[name]}.")
     values |= _phases(values, given, recipe)
     made = TrainConfig(**values)
     if made.crop is not None and not 0 < made.crop <= 1:
@@ -418,13 +457,6 @@ def make_config(preset=None, config=None, **settings):
             "small_epochs need an encoder (the plain U-Net takes one size) and a small_size that "
             f"is a multiple of 32; received encoder={made.encoder!r} and "
             f"small_size={made.small_size}. Give both, or small_epochs=0."
-        )
-    if not 0 <= made.gradient_weight < math.inf:
-        raise ValueError(f"gradient_weight must be 0 or more; received {made.gradient_weight}.")
-    if not 0 < made.discriminator_saturation < math.inf:
-        raise ValueError(
-            "discriminator_saturation must be above 0, such as 1.2; received "
-            f"{made.discriminator_saturation}."
         )
     if made.discriminator_encoder is not None and (made.image_size % 32 or made.image_size < 32):
         raise ValueError(
@@ -455,13 +487,13 @@ def _phases(values, given, recipe):
         elif name in recipe and not (recipe[name] == share[0] > recipe.get("epochs", math.inf)):
             share = None
         if share is None:
-            phases[name] = without_fraction(values[name])
-            if not 0 <= phases[name] <= epochs:
+            if not 0 <= values[name] <= epochs:
                 raise ValueError(
-                    f"{name} must lie between 0 and epochs; received {name}={phases[name]} and "
+                    f"{name} must lie between 0 and epochs; received {name}={values[name]} and "
                     f"epochs={epochs}. Give at most {epochs}, or more epochs, or leave it out for "
                     "the preset's share of them."
                 )
+            phases[name] = without_fraction(values[name])
         else:
             phases[name] = in_epochs(name, *share, epochs)
             if share[0] > 0:

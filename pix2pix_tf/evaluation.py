@@ -291,8 +291,12 @@ def table(outcome, summary):
 
 def check_output(source, out_dir):
     """Raises ValueError if a file of the report would replace a photograph of the source."""
-    found = (item.path for item in find_photographs(source))
-    refuse_to_replace([Path(out_dir) / name for name in REPORT_FILES], found)
+    refuse_report(out_dir, (item.path for item in find_photographs(source)))
+
+
+def refuse_report(out_dir, paths):
+    """Raises ValueError if a file of the report would replace one of the paths that are read."""
+    refuse_to_replace([Path(out_dir) / name for name in REPORT_FILES], paths)
 
 
 def write_report(outcome, summary, out_dir, source):

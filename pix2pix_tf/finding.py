@@ -8,11 +8,15 @@ import os
 from pathlib import Path, PurePosixPath
 
 from pix2pix_tf.identity import identity
-from pix2pix_tf.others import CLOSED, SPECIAL, OtherFiles
+from pix2pix_tf.others import CLOSED, OWN, SPECIAL, OtherFiles
 from pix2pix_tf.photographs import FORMAT_OF_SUFFIX, SUFFIXES, PhotographError
 
 NOT_UTF8 = "{} is not UTF-8 text; save the list of paths as UTF-8"
 LIST_SUFFIXES = (".txt", ".lst")
+_OWN_FILES = (
+    ("metrics.csv", "config.json", "sheets", "checkpoints"),
+    ("photographs.csv", "results.json", "sheet.png"),
+)
 UNNAMED = PurePosixPath("unnamed")  # what is called "/" or ".."
 
 
@@ -34,9 +38,10 @@ def find_photographs(sources, leave_out=None, others=None):
 
     Folders give the files with a photograph's suffix in name order, and follow links: each folder
     is searched once, by whatever ways it is reached. Hidden files and folders (their names begin
-    with a dot) and files without such a suffix are left out; a file that is named, by itself, by a
-    glob or in a text file, is taken whatever its name. A folder that itself bears a photograph's
-    suffix and holds none is listed too, so that it is reported and not passed over.
+    with a dot) and files without such a suffix are left out, and so are the folders that `fit` and
+    `evaluate` leave, which hold sheets; a file that is named, by itself, by a glob or in a text
+    file, is taken whatever its name. A folder that itself bears a photograph's suffix and holds
+    none is listed too, so that it is reported and not passed over.
 
     Globs are Python's. What exists as it is written, such as a folder `photos [2020]`, is meant as
     it is written. Paths in a text file are relative to its folder.
@@ -121,12 +126,14 @@ def _name_below(path, root):
 
 
 def folders_below(root, leave_out=None, others=None):
-    """A folder and all below it but hidden ones, each once, however many links lead to it.
+    """A folder and all below it, each once, however many links lead to it; but for hidden ones and
+    those that are of `fit` and `evaluate`.
 
     Args:
         root: Path.
         leave_out: a folder that is not entered, unless it is `root`.
-        others: `OtherFiles` that counts folders that cannot be searched, and pipes and the like.
+        others: `OtherFiles` that counts folders that cannot be searched or are runs and reports,
+            and pipes and the like.
 
     Yields:
         (folder, sorted names of its files, whether it has folders that are not hidden).
@@ -146,6 +153,10 @@ def folders_below(root, leave_out=None, others=None):
         except OSError:
             if others is not None:
                 others.counts[CLOSED] += 1
+            continue
+        if folder is not root and is_own(folder):
+            if others is not None:
+                others.counts[OWN] += 1
             continue
         names, subfolders = [], []
         for entry in entries:
@@ -167,6 +178,11 @@ def folders_below(root, leave_out=None, others=None):
             if entry.is_symlink()
         ]
         yield folder, names, bool(subfolders)
+
+
+def is_own(folder):
+    """Whether a folder is what `fit` or `evaluate` leaves: its sheets are no photographs."""
+    return any(all(os.path.lexists(folder / name) for name in names) for names in _OWN_FILES)
 
 
 def _kind(entry):

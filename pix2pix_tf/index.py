@@ -88,7 +88,7 @@ class PhotographIndex:
         )
 
 
-def index_photographs(sources, cache=True, strict=False, others=None):
+def index_photographs(sources, cache=True, strict=False, others=None, leave_out=None):
     """Indexes a folder, a glob, a text file of paths, or several of them.
 
     Args:
@@ -97,6 +97,7 @@ def index_photographs(sources, cache=True, strict=False, others=None):
             only new and changed files are read next time.
         strict: raise at the first unreadable file.
         others: `OtherFiles` to count in, where several indexes make up one source.
+        leave_out: a folder that is not searched when it lies inside a source.
 
     Returns:
         `PhotographIndex`. Unreadable files are named once on standard error.
@@ -105,7 +106,7 @@ def index_photographs(sources, cache=True, strict=False, others=None):
         PhotographError: if nothing can be read at all, or, with `strict`, any file cannot.
     """
     others = OtherFiles() if others is None else others
-    found = find_photographs(sources, others=others)
+    found = find_photographs(sources, leave_out, others)
     kept = cache_file(*sorted({os.path.abspath(item.path.parent) for item in found}))
     known = load_cache(kept) if cache else {}
     keys = {item: _key(item.path) for item in found}

@@ -4,6 +4,7 @@ import collections
 from pathlib import PurePath
 
 HIDDEN, NO_SUFFIX, CLOSED, SPECIAL = "hidden", "without suffix", "closed folders", "no plain files"
+OWN = "runs and reports"
 _MOST_KINDS = 8  # that are told apart
 
 
@@ -11,8 +12,8 @@ class OtherFiles:
     """Counts files of a folder that are not taken for photographs, by their kinds.
 
     A kind is a suffix in lower case, or one of "hidden" (the name begins with a dot), "without
-    suffix", "closed folders" (they cannot be searched, and count as one file) and "no plain files"
-    (such as pipes).
+    suffix", "closed folders" (they cannot be searched, and count as one file each), "runs and
+    reports" (of `fit` and `evaluate`, likewise) and "no plain files" (such as pipes).
 
     Attributes:
         counts: `Counter` of the kinds.

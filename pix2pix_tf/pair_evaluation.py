@@ -5,6 +5,8 @@ squeezes them; the input is translated as `Translator` translates any picture; t
 result are compared. Beside the generators stands the input as it is.
 """
 
+import itertools
+
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -25,6 +27,7 @@ def evaluate_pairs(
     sheet_photographs=evaluation.SHEET_PHOTOGRAPHS,
     direction="AtoB",
     split=None,
+    out_dir=None,
 ):
     """Scores Translators, and the input as it is, on pairs.
 
@@ -35,6 +38,7 @@ def evaluate_pairs(
         direction: "AtoB", A is the input, or "BtoA".
         split: "train", "val", "test" or "all"; by default the folder test, or else val, or else
             all.
+        out_dir: folder of the report, or None.
 
     Returns:
         dict as that of `evaluation.evaluate`, whose "pictures" are [input, results…, target]; with
@@ -42,12 +46,16 @@ def evaluate_pairs(
 
     Raises:
         PhotographError: if there are no pairs, or none can be judged.
-        ValueError: if the split is not there.
+        ValueError: if the split is not there, or the report would replace a picture of a pair.
     """
-    layout = find_pairs(str(pairs).removeprefix("pairs:"))
+    layout = find_pairs(str(pairs).removeprefix("pairs:"), out_dir)
     report_left_out(layout.left_out)
     sets = layout.judged(split)
     found, errors = list_pairs(sets)
+    if out_dir is not None:
+        read = itertools.chain.from_iterable(paths for _, *paths in found)
+        alone = (path for path, _ in errors)
+        evaluation.refuse_report(out_dir, (p for p in (*read, *alone) if p is not None))
     names, pictures = [], []
     scores = {name: {metric: [] for metric in METRICS} for name in (INPUT, *translators)}
     bar = tqdm(found, "Evaluating", unit=" pairs", disable=None)

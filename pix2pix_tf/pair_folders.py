@@ -15,6 +15,8 @@ import os
 import re
 from pathlib import Path
 
+from pix2pix_tf.finding import is_own
+from pix2pix_tf.identity import identity
 from pix2pix_tf.photographs import PhotographError
 
 # What folders are called; where several are there, the first one counts.
@@ -31,6 +33,9 @@ SIDES = (
         ("target", "targets", "output", "outputs", "out", "tgt", "dst", "gt", "groundtruth"),
     ),
 )
+
+
+_LAST = 100  # a rank behind those of all names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +97,16 @@ class PairLayout:
         return self.sets[wanted]
 
 
-def find_pairs(spec):
+def find_pairs(spec, leave_out=None):
     """The layout of the pairs in FOLDER, or in two folders INPUTS,TARGETS.
 
     A folder `train` of pictures A|B comes before folders of A and B, which some tools leave beside
     it. Without a folder to train on, all pairs are taken.
+
+    Args:
+        spec: str, FOLDER or INPUTS,TARGETS.
+        leave_out: a folder of results, which may have the name of a side; another one that has it
+            comes first.
 
     Raises:
         PhotographError: if there is no such folder.
@@ -109,7 +119,7 @@ def find_pairs(spec):
             places = [
                 (split, (0, side), rank, path)
                 for side, top in enumerate(couple)
-                for split, rank, path in _split_folders(top) or [(None, 0, top)]
+                for split, rank, path in _split_folders(top, leave_out) or [(None, 0, top)]
             ]
             layout = _separate(str(spec), places)
             return layout if layout.sets else PairLayout({None: [PairSet(*couple)]}, [])
@@ -119,9 +129,9 @@ def find_pairs(spec):
                 "folders that exist."
             )
         return PairLayout({None: [PairSet(folder)]}, [])  # a glob, a list of paths, a file
-    separate = _separate(spec, list(_places(folder)))
+    separate = _separate(spec, list(_places(folder, leave_out)))
     joined = {}
-    for split, rank, path in _split_folders(folder):
+    for split, rank, path in _split_folders(folder, leave_out):
         if not any(path in top.parents for top in separate.folders()):
             joined.setdefault(split, []).append((rank, path))
     joined = {split: [PairSet(_first(split, paths))] for split, paths in joined.items()}
@@ -163,21 +173,26 @@ def _meaning(folder):
     return _PARTS.get(re.sub(r"[\s_.-]+", "", folder.name.casefold()), (None, None, 0))
 
 
-def _sub_folders(folder):
+def _sub_folders(folder, leave_out):
+    """(path, what is to be added to its rank) of each folder in a folder."""
     with os.scandir(folder) as entries:  # which knows folders from files without asking for each
         names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    return [folder / name for name in sorted(names)]
+    left_out = None if leave_out is None else identity(leave_out)
+    paths = [folder / name for name in sorted(names) if not is_own(folder / name)]
+    return [(path, _LAST if left_out and identity(path) == left_out else 0) for path in paths]
 
 
-def _split_folders(folder):
+def _split_folders(folder, leave_out):
     """(split, rank, path) of the sub-folders that are named after a split alone."""
-    found = ((*_meaning(path), path) for path in _sub_folders(folder))
-    return [(split, rank, path) for split, side, rank, path in found if split and side is None]
+    found = ((*_meaning(path), path, last) for path, last in _sub_folders(folder, leave_out))
+    return [
+        (split, rank + last, path) for split, side, rank, path, last in found if split and not side
+    ]
 
 
-def _places(folder, split=None, side=None, rank=0):
+def _places(folder, leave_out, split=None, side=None, rank=0):
     """(split, side, rank, path) of the folders of one side of pairs, two levels deep."""
-    for path in _sub_folders(folder):
+    for path, last in _sub_folders(folder, leave_out):
         named_split, named_side, named_rank = _meaning(path)
         # A folder adds to what is known and may repeat it: A/trainA, but not train/test.
         news = (split is None and named_split) or (side is None and named_side)
@@ -186,8 +201,8 @@ def _places(folder, split=None, side=None, rank=0):
         )
         if not news or contradicts:
             continue
-        known = (named_split or split, named_side or side, max(rank, named_rank))
-        deeper = [] if all(known[:2]) else list(_places(path, *known))
+        known = (named_split or split, named_side or side, max(rank, named_rank + last))
+        deeper = [] if all(known[:2]) else list(_places(path, leave_out, *known))
         if deeper:
             yield from deeper
         elif known[1]:
@@ -233,7 +248,11 @@ def _separate(spec, places):
     elif sets:
         sets[None] = [part for split in sorted(sets, key=str) for part in sets[split]]
     layout = PairLayout(sets, [])
-    unused = [path for *_, path in places if sets and path not in layout.folders()]
+    unused = [
+        path
+        for _, _, rank, path in places
+        if sets and rank < _LAST and path not in layout.folders()
+    ]
     reason = "this folder of pairs has no partner, or another one comes before it"
     layout.left_out.extend((str(path), reason) for path in sorted(unused))
     return layout

@@ -61,12 +61,13 @@ class PairIndex(PhotographIndex):
         return round(float(np.median(sizes[:, 0] / sizes[:, 1])), 4)
 
 
-def index_pairs(sets, strict=False):
+def index_pairs(sets, strict=False, leave_out=None):
     """Indexes the pairs of some sets, see `index.index_photographs`.
 
     Args:
         sets: list of `PairSet`, all of the same kind.
         strict: raise at the first picture that is unreadable or has no partner.
+        leave_out: a folder that is not searched.
 
     Returns:
         (`PairIndex`, warnings). What is left out is named once on standard error.
@@ -77,14 +78,15 @@ def index_pairs(sets, strict=False):
     """
     entries, targets, errors, warnings = [], [], [], []
     others = OtherFiles()
+    searching = {"strict": strict, "others": others, "leave_out": leave_out}
     for part in sets:
-        first = index_photographs(part.inputs, strict=strict, others=others)
+        first = index_photographs(part.inputs, **searching)
         errors += first.errors
         if part.targets is None:
             warnings += _check_side_by_side(part, first.entries)
             entries += first.entries
             continue
-        second = index_photographs(part.targets, strict=strict, others=others)
+        second = index_photographs(part.targets, **searching)
         couples, alone = match_pairs(part, first.entries, second.entries)
         for a, b in couples:
             reason = shapes_differ(_upright_size(a), _upright_size(b))

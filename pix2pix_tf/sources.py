@@ -27,7 +27,7 @@ from pix2pix_tf.photographs import PhotographError
 from pix2pix_tf.streams import MANIFEST, KaggleSource, ShardSource, TFDSSource
 
 
-def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
+def open_source(source, strict=False, drop_grey=False, direction="AtoB", leave_out=None):
     """The source that an argument names.
 
     Args:
@@ -40,6 +40,7 @@ def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
         strict: raise at the first unreadable photograph.
         drop_grey: leave out photographs whose mean chroma is under 2; of no meaning for pairs.
         direction: of pairs, "AtoB" (A, the left half, is the input) or "BtoA".
+        leave_out: a folder that is not searched, such as that of the results.
 
     Raises:
         PhotographError: if the source does not exist or nothing in it can be read.
@@ -53,13 +54,14 @@ def open_source(source, strict=False, drop_grey=False, direction="AtoB"):
         if str(source).startswith("tfds:"):
             return TFDSSource(str(source), drop_grey)
         if str(source).startswith("pairs:"):
-            return PairSource(str(source).removeprefix("pairs:"), strict, direction)
+            return PairSource(str(source).removeprefix("pairs:"), strict, direction, leave_out)
         folder = Path(source).expanduser()
         if (folder / "l" / "gray_scale.npy").is_file():
             return KaggleSource(folder, drop_grey)
         if (folder / MANIFEST).is_file():
             return ShardSource(folder, drop_grey)
-    return PhotographSource(index_photographs(source, strict=strict), drop_grey)
+    index = index_photographs(source, strict=strict, leave_out=leave_out)
+    return PhotographSource(index, drop_grey)
 
 
 class PhotographSource:
@@ -139,6 +141,7 @@ class PairSource(PhotographSource):
             validation or test the validation side. Or "INPUTS,TARGETS", two folders.
         strict: raise at the first picture that is unreadable or has no partner.
         direction: "AtoB", A is the input, or "BtoA".
+        leave_out: a folder that is not searched.
 
     Attributes:
         warnings: list of sentences.
@@ -150,18 +153,19 @@ class PairSource(PhotographSource):
 
     channels = (3, 3)
 
-    def __init__(self, folder, strict=False, direction="AtoB"):
+    def __init__(self, folder, strict=False, direction="AtoB", leave_out=None):
         check_direction(direction)
         self.direction = direction
         self.strict = strict
-        self.layout = find_pairs(folder)
+        self.leave_out = leave_out
+        self.layout = find_pairs(folder, leave_out)
         for path, reason in self.layout.left_out[:1] if strict else ():
             raise PhotographError(f"{path}: {reason} (strict: nothing is left out)")
         report_left_out(self.layout.left_out)
         self._read(self.layout.training())
 
     def _read(self, sets):
-        self.index, self.warnings = index_pairs(sets, self.strict)
+        self.index, self.warnings = index_pairs(sets, self.strict, self.leave_out)
         self.kind = ", ".join(map(str, sets))
 
     @property

@@ -1,8 +1,10 @@
 """`train(config)`: assemble, compile, fit."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ from pix2pix_tf.keras_backend import require_tensorflow
 from pix2pix_tf.optimizers import FusedAdam, LinearDecay
 from pix2pix_tf.own_networks import own_networks
 from pix2pix_tf.phases import PHASES, Timeline
-from pix2pix_tf.photographs import write_atomically
+from pix2pix_tf.photographs import PhotographError, write_atomically
 from pix2pix_tf.pix2pix import Pix2Pix
 from pix2pix_tf.run_record import (
     ALL_GREY,
@@ -70,6 +72,29 @@ def train(config, dry_run=False, generator=None, discriminator=None):
         RuntimeError: if another worker is lost, or no TPU is there.
     """
     require_tensorflow("train")
+    with _told_of_changes():
+        return _train(config, dry_run, generator, discriminator)
+
+
+@contextlib.contextmanager
+def _told_of_changes():
+    """Says it in one line where a photograph cannot be read that could be when the run began."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "IteratorGetNext" not in error.message:  # it has nothing to do with reading
+            raise
+        lines = error.message.split("\n\t [[")[0].splitlines()
+        said = [line for line in lines if line.startswith("PhotographError: ")] or lines[-1:]
+        before = r"^({{.*?}} )?(.* Iterator::\S+ |PhotographError: )?"
+        reason = re.sub(before, "", said[0]).rstrip(".")
+        raise PhotographError(
+            f"a photograph was removed or changed during the run: {reason}. The same command goes "
+            "on from the last state, and names what it leaves out."
+        ) from error
+
+
+def _train(config, dry_run, generator, discriminator):
     run_dir = Path(config.run_dir)
     before = _check_run_dir(run_dir, config)
     config = _as_begun(config, before)
@@ -202,8 +227,8 @@ def train(config, dry_run=False, generator=None, discriminator=None):
     total = record.timeline.start_of(config.epochs)
     if done >= total:
         workers.say(
-            f"finished: {run_dir} has its {config.epochs} epochs; give more --epochs to go on, "
-            "or another --run-dir for a new run"
+            f"finished: {run_dir} has {_its_epochs(record, done, config)}; give more --epochs to "
+            "go on, or another --run-dir for a new run"
         )
         workers.leave()
         return True
@@ -493,6 +518,7 @@ def _sources(config):
         "strict": config.strict,
         "drop_grey": config.drop_grey,
         "direction": config.direction,
+        "leave_out": config.run_dir,  # its sheets are no photographs
     }
     source = open_source(config.data if config.data is not None else samples_dir(), **options)
     for warning in getattr(source, "warnings", ()):
@@ -578,10 +604,17 @@ def _standing(config, record, step):
         float(rate(steps)) if isinstance(rate, LinearDecay) else rate
         for rate, steps in zip(rates, (step, step - missed), strict=True)
     ]
-    return (
-        f"epoch {epoch + 1} of {config.epochs}, learning rate {now[0]:.3g}, that of the "
-        f"discriminator {now[1]:.3g}"
+    rests = record.timeline.start_of(config.l1_epochs) >= total
+    discriminator = (
+        "the discriminator resting" if rests else f"that of the discriminator {now[1]:.3g}"
     )
+    return f"epoch {epoch + 1} of {config.epochs}, learning rate {now[0]:.3g}, {discriminator}"
+
+
+def _its_epochs(record, step, config):
+    done, _ = record.timeline.place_of(step)
+    asked = f"its {config.epochs} epochs"
+    return asked if done == config.epochs else f"{done} epochs, more than {config.epochs}"
 
 
 def _callbacks(config, model, val_source, record, best, workers):

@@ -71,6 +71,12 @@ def test_help_names_the_values_of_flags(capsys):
     assert not re.search(r"--[a-z0-9-]+ [0-9]", text)
     assert "default: None" not in text
     assert "--shares" not in text  # what a run writes down is no flag
+    for command in ("colorize", "colorize-batch", "translate", "evaluate", "prepare", "export"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        values = re.findall(r"-[a-z-]+ ([A-Z_]+)", capsys.readouterr().out)
+        assert values
+        assert not [value for value in values if "_" in value or value in ("DATA", "SEED")]
 
 
 def test_public_names_are_those_of_all():

@@ -92,6 +92,13 @@ def test_paths_become_words(tmp_path):
         ({"gradient_weight": -5.0}, "gradient_weight must be 0 or more; received -5.0"),
         ({"gradient_weight": float("nan")}, "gradient_weight must be 0 or more; received nan"),
         ({"discriminator_saturation": 0.0}, "discriminator_saturation must be above 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0; received 0.0"),
+        ({"discriminator_learning_rate": float("inf")}, "discriminator_learning_rate must be abov"),
+        ({"l1_weight": float("nan")}, "l1_weight must be 0 or more; received nan"),
+        ({"dropout": 1.0}, "dropout must be 0 or more and below 1; received 1.0"),
+        ({"validation_fraction": -0.1}, "validation_fraction must be 0 or more and below 1"),
+        ({"ema": 1}, "ema must be above 0 and below 1, such as 0.999; received 1"),
+        ({"decay_epochs": float("nan")}, "decay_epochs must lie between 0 and epochs; received"),
         (
             {"image_size": 48, "discriminator_encoder": "mobilenet_v2"},
             "image_size must be a multiple of 32 for discriminator_encoder='mobilenet_v2'; "

@@ -14,6 +14,7 @@ from pix2pix_tf.evaluation import (
     ALL_GREY,
     at_colourfulness,
     centre_crop,
+    check_output,
     evaluate,
     summarise,
     table,
@@ -195,6 +196,13 @@ def test_report(flat, tmp_path):
     assert Image.open(out / "sheet.png").width > 4 * 256
     assert len(outcome["pictures"]) == 3
     assert len(evaluate({"teal": painter(TEAL)}, flat, sheet_photographs=2)["pictures"]) == 2
+    # A report that lies among the photographs is none of them, and may be written anew.
+    write_report(outcome, summarise(outcome), flat / "out", flat)
+    check_output(flat, flat / "out")
+    assert evaluate({}, flat)["photographs"] == ["a.png", "b.png", "c.png"]
+    (flat / "out" / "results.json").unlink()  # somebody's sheet.png
+    with pytest.raises(ValueError, match=r"out/sheet\.png is an input"):
+        check_output(flat, flat / "out")
 
 
 def test_nothing_to_judge(tmp_path):

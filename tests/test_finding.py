@@ -40,6 +40,28 @@ def test_globs(tree, monkeypatch):
     assert names(find_photographs("./s*/c*")) == ["sub/c.tiff"]
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("config.json", "metrics.csv", "metrics.png", "sheets/1.png", "checkpoints/step-1/x"),
+        ("results.json", "photographs.csv", "sheet.png"),
+    ],
+)
+def test_runs_and_reports_are_left_out_of_folders(tree, files):
+    for name in files:
+        path = tree / "sub" / "ours" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    others, expected = OtherFiles(), ["a.PNG", "b.jpg", "sub/c.tiff", "sub/deep/d.webp"]
+    assert names(find_photographs(tree, others=others)) == expected
+    assert others.counts["runs and reports"] == 1
+    assert names(find_photographs(f"{tree}/**/*.[jptw]*")) == expected[1:]
+    (sheet,) = [name for name in files if "sheet" in name]
+    assert sheet in names(find_photographs(tree / "sub" / "ours"))  # named by itself
+    (tree / "sub" / "ours" / files[0]).unlink()
+    assert f"sub/ours/{sheet}" in names(find_photographs(tree))
+
+
 def test_a_file_with_brackets_in_its_name_is_no_glob(tmp_path):
     path = tmp_path / "holiday [1].jpg"
     path.write_bytes(b"")

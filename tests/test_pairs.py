@@ -236,6 +236,42 @@ def test_order_and_sides_are_those_of_the_pairs(tmp_path):
     np.testing.assert_array_equal(first[1], second[1])
 
 
+def test_folders_of_results_are_no_sides(tmp_path):
+    """A run, then an output of translate, that are called as a side may be."""
+    write_folders(tmp_path / "input", tmp_path / "target")
+    for name in ("out", "eval"):
+        (tmp_path / name).mkdir()
+        tone(1, size=(80, 40)).save(tmp_path / name / "0.png")
+    assert len(examples(open_source(f"pairs:{tmp_path}", leave_out=tmp_path / "out"))) == 3
+    with pytest.raises(ValueError, match=r"out and .*target may both hold the pairs' target"):
+        find_pairs(tmp_path)
+    assert find_pairs(tmp_path, tmp_path / "out").left_out == []
+    for name in ("metrics.csv", "config.json", "sheets", "checkpoints"):
+        (tmp_path / "out" / name).touch()
+    assert len(examples(f"pairs:{tmp_path}")) == 3
+
+    joined = tmp_path / "joined"
+    (joined / "eval").mkdir(parents=True)
+    for i, name in enumerate(("0.png", "1.png", "eval/sheet.png")):
+        tone(i, size=(80, 40)).save(joined / name)
+    assert len(examples(open_source(f"pairs:{joined}", leave_out=joined / "eval"))) == 2
+    (joined / "eval" / "results.json").touch()
+    (joined / "eval" / "photographs.csv").touch()
+    assert len(examples(f"pairs:{joined}")) == 2
+    assert list(find_pairs(joined).sets) == [None]
+
+
+def test_a_report_replaces_no_picture_of_a_pair(tmp_path):
+    for side in ("A", "B"):
+        (tmp_path / side).mkdir()
+        tone(1).save(tmp_path / side / "sheet.png")
+    before = (tmp_path / "B" / "sheet.png").read_bytes()
+    for pairs in (tmp_path, f"{tmp_path}/A,{tmp_path}/B"):
+        with pytest.raises(ValueError, match=r"B/sheet\.png is an input .* would be replaced"):
+            evaluate_pairs({}, f"pairs:{pairs}", out_dir=tmp_path / "B")
+    assert (tmp_path / "B" / "sheet.png").read_bytes() == before
+
+
 def test_partners_are_found_by_name(tmp_path, capsys):
     first, second = tmp_path / "input", tmp_path / "target"
     couples = {

@@ -23,8 +23,18 @@ from pix2pix_tf.data import photo_dataset
 from pix2pix_tf.generators import load_generator, save_generator
 from pix2pix_tf.optimizers import LinearDecay
 from pix2pix_tf.phases import Timeline
+from pix2pix_tf.photographs import PhotographError
 from pix2pix_tf.run_record import RunRecord
-from pix2pix_tf.training import _follow, _plan, _rates, _standing, build_model, train
+from pix2pix_tf.training import (
+    _follow,
+    _plan,
+    _rates,
+    _sources,
+    _standing,
+    _told_of_changes,
+    build_model,
+    train,
+)
 
 TINY = {
     "image_size": 32,
@@ -46,6 +56,22 @@ def tiny(photographs):
         return make_config("paper", **{**TINY, "data": photographs, "run_dir": run_dir, **settings})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def small_encoder(tmp_path_factory):
+    """File of a generator with the taps of the ImageNet encoder, and little else: fast to trace."""
+    x = inputs = keras.Input((None, None, 1))
+    features = []
+    for tap in models.MOBILENET_V2_TAPS:
+        x = keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name=tap)(x)
+        features.append(x)
+    for feature in features[-2::-1]:
+        x = keras.layers.Concatenate()([keras.layers.UpSampling2D()(x), feature])
+    x = keras.layers.Conv2DTranspose(2, 3, strides=2, padding="same", activation="tanh")(x)
+    path = tmp_path_factory.mktemp("encoder") / "generator.keras"
+    save_generator(keras.Model(inputs, x), path, 64)
+    return path
 
 
 WHOLE = {
@@ -207,6 +233,8 @@ def test_a_finished_run_says_so(run, capsys):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert train(config) is True
     assert f"finished: {folder} has its 3 epochs" in capsys.readouterr().out
+    assert train(dataclasses.replace(config, epochs=2)) is True
+    assert f"finished: {folder} has 3 epochs, more than 2" in capsys.readouterr().out
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -394,6 +422,31 @@ def test_one_photograph_is_too_few(tiny, photographs, tmp_path):
     with pytest.raises(ValueError, match=r"1 photographs cannot be split.*or --val-data"):
         train(tiny(tmp_path / "run", data=photographs / "cat.jpg"))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_sheets_of_a_run_are_no_photographs(tiny, photographs, tmp_path):
+    """The run lies among the photographs that it learns from; it was killed in its first epoch."""
+    folder = tmp_path / "data"
+    shutil.copytree(photographs, folder)
+    shutil.copytree(photographs, folder / "run" / "sheets")
+    for data in (folder, f"{folder}/**/*.jpg"):
+        sources = _sources(tiny(folder / "run", data=data, val_data=folder))
+        assert [source.count for source in sources] == [9, 9, 9]
+
+
+def test_photographs_that_go_during_a_run_are_told(tmp_path, photographs):
+    for name in ("cat.jpg", "coffee.jpg"):
+        shutil.copy(photographs / name, tmp_path)
+    dataset = photo_dataset(tmp_path, image_size=32, shuffle=False)
+    told = r"^a photograph was removed or changed during the run: {}.*\. The same command goes on"
+    (tmp_path / "coffee.jpg").write_bytes(b"text")
+    with pytest.raises(PhotographError, match=told.format(".*Unknown image")), _told_of_changes():
+        list(dataset)
+    (tmp_path / "cat.jpg").unlink()
+    with pytest.raises(PhotographError, match=told.format(r"/\S*cat\.jpg")), _told_of_changes():
+        list(dataset)
+    with pytest.raises(tf.errors.InvalidArgumentError), _told_of_changes():
+        tf.reshape([1, 2], [3])
 
 
 def test_photographs_are_not_judged_by_pairs(tiny, photographs, tmp_path):
@@ -654,6 +707,10 @@ def test_the_rates_of_a_run_that_is_raised(tiny):
     assert _standing(config, record, 180) == (
         "epoch 19 of 24, learning rate 0.0005, that of the discriminator 0.0001"
     )
+    alone = dataclasses.replace(config, l1_epochs=24)
+    assert _standing(alone, record, 180) == (
+        "epoch 19 of 24, learning rate 0.0005, the discriminator resting"
+    )
 
 
 def test_without_decay_the_rate_stays(tiny):
@@ -668,13 +725,12 @@ def test_frozen_epochs_are_epochs_of_the_encoder(tiny):
     assert build_model(config, 4).generator_optimizer.slow_from == 12
 
 
-def test_the_encoder_learns_at_its_own_rate(tiny):
-    config = tiny(
-        "run", encoder="mobilenet_v2", encoder_weights="none", encoder_rate=0.0, image_size=64
-    )
+def test_the_encoder_learns_at_its_own_rate(tiny, small_encoder):
+    config = tiny("run", init=small_encoder, encoder_rate=0.0, image_size=64)
     model = build_model(config, 4)
     before = [w.numpy() for w in model.generator.trainable_variables]
     encoder = {v.path for layer in models.encoder_layers(model.generator) for v in layer.weights}
+    assert encoder
     draw = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
     model.train_on_batch(draw[..., :1], draw[..., 1:])
     for variable, old in zip(model.generator.trainable_variables, before, strict=True):
@@ -691,7 +747,7 @@ def test_the_encoder_learns_at_its_own_rate(tiny):
 # Small photographs first.
 
 
-def test_first_epochs_at_a_smaller_size(tiny, tmp_path, signals, monkeypatch, capsys):
+def test_first_epochs_at_a_smaller_size(tiny, small_encoder, tmp_path, signals, monkeypatch):
     """Two epochs of four steps at 32 pixels, one at 64, stopped within the second."""
     sizes = []
     dataset = photo_dataset
@@ -704,29 +760,28 @@ def test_first_epochs_at_a_smaller_size(tiny, tmp_path, signals, monkeypatch, ca
     monkeypatch.setattr("pix2pix_tf.training.photo_dataset", watched)
     config = tiny(
         tmp_path / "run",
+        init=small_encoder,
         encoder="mobilenet_v2",
-        encoder_weights="none",
         image_size=64,
         small_size=32,
         small_epochs=2,
+        frozen_epochs=1,
         epochs=3,
-        crop=0.6,
-        ageing=True,
     )
     signals[6] = signal.SIGTERM
     assert train(config) is False
     assert sizes == [(32, 0)]
     assert train(config) is True
     assert sizes == [(32, 0), (32, 12), (64, 16)]
-    assert [row["epoch"] for row in table(tmp_path / "run")] == ["1", "2", "3"]
+    assert [row["epoch"] for row in table(tmp_path / "run")] == ["0", "1", "2", "3"]
     assert load_generator(tmp_path / "run")[1].image_size == 64
 
 
-def test_a_run_of_small_photographs_alone_ends_in_time(tiny, tmp_path, monkeypatch):
+def test_a_run_of_small_photographs_alone_ends_in_time(tiny, small_encoder, tmp_path, monkeypatch):
     ends = []
     monkeypatch.setattr("pix2pix_tf.training._fit", lambda *arguments: ends.append(arguments[3]))
     small = {"small_size": 32, "small_epochs": 1, "epochs": 1}
-    train(tiny(tmp_path / "run", encoder="mobilenet_v2", encoder_weights="none", **small))
+    train(tiny(tmp_path / "run", init=small_encoder, encoder="mobilenet_v2", **small))
     assert ends == [(1, 1)]
 
 
