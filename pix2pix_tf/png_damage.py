@@ -9,11 +9,13 @@ Source: PNG third edition, sections 7 to 11.
 import struct
 import zlib
 
-_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_NEEDED = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of colors in 16 bits
 # Of Adam7: first column and row of each pass, and the steps between its columns and rows.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4))
 _PASSES += ((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+_PIECE = 1 << 16  # bytes unpacked at a time: 64 MB at most
 
 
 class DamagedError(ValueError):
@@ -62,28 +64,37 @@ def only_pixels(png):
 
 
 def _unpacked(stream, expected):
-    """(bytes in a compressed stream, at most a few more than expected; whether nothing about it
-    is odd)."""
-    inflater, size = zlib.decompressobj(), 0
-    for data in stream:
-        try:
-            while data and size <= expected:
-                size += len(inflater.decompress(data, 1 << 20))
-                data = inflater.unconsumed_tail
-        except zlib.error:
-            return _before_error(stream, expected), False
-    return size, inflater.eof and size == expected and not inflater.unused_data
-
-
-def _before_error(stream, expected):
-    """How much of a damaged stream can be unpacked; a wrong checksum at its end does not matter."""
-    inflater, size, data = _raw(), 0, b"".join(stream)[2:]
+    """(bytes in a compressed stream, not many more than expected; whether nothing about it is
+    odd)."""
+    data, inflater = memoryview(b"".join(stream)), zlib.decompressobj()
     try:
-        while data and size < expected:  # a little at a time: an error takes what came with it
-            size += len(inflater.decompress(data, min(256, expected - size)))
-            data = inflater.unconsumed_tail
-    except zlib.error:
-        pass
+        size, used = _count(inflater, data, expected, _PIECE)
+    except zlib.error:  # perhaps in the checksum behind the pixels, which does not matter
+        return _before_error(data[2:], expected), False
+    return size, inflater.eof and size == expected and used - len(inflater.unused_data) == len(data)
+
+
+def _count(inflater, data, expected, piece):
+    """(bytes unpacked, bytes read): a piece at a time, to the end or until it is enough."""
+    size, at = 0, 0
+    while at < len(data) and size <= expected and not inflater.eof:
+        size += len(inflater.decompress(data[at : at + piece]))
+        at += piece
+    return size, min(at, len(data))
+
+
+def _before_error(data, expected):
+    """How many bytes of a damaged stream can be unpacked."""
+    inflater, size, at, piece = _raw(), 0, 0, _PIECE
+    while at < len(data) and size < expected and not inflater.eof:
+        before = inflater.copy()
+        try:
+            size += len(inflater.decompress(data[at : at + piece]))
+            at += piece
+        except zlib.error:  # which takes with it what came before it in the piece
+            if piece == 1:
+                break
+            inflater, piece = before, piece // 16
     return size
 
 
