@@ -13,10 +13,9 @@ from pix2pix_tf.photographs import FORMAT_OF_SUFFIX, SUFFIXES, PhotographError
 
 NOT_UTF8 = "{} is not UTF-8 text; save the list of paths as UTF-8"
 LIST_SUFFIXES = (".txt", ".lst")
-_OWN_FILES = (
-    ("metrics.csv", "config.json", "sheets", "checkpoints"),
-    ("photographs.csv", "results.json", "sheet.png"),
-)
+_RUN = {"metrics.csv", "config.json", "sheets", "checkpoints"}  # what `fit` leaves
+_SHEET = "sheet.png"
+_REPORT = {"photographs.csv", "results.json", _SHEET}  # what `evaluate` writes
 UNNAMED = PurePosixPath("unnamed")  # what is called "/" or ".."
 
 
@@ -38,10 +37,10 @@ def find_photographs(sources, leave_out=None, others=None):
 
     Folders give the files with a photograph's suffix in name order, and follow links: each folder
     is searched once, by whatever ways it is reached. Hidden files and folders (their names begin
-    with a dot) and files without such a suffix are left out, and so are the folders that `fit` and
-    `evaluate` leave, which hold sheets; a file that is named, by itself, by a glob or in a text
-    file, is taken whatever its name. A folder that itself bears a photograph's suffix and holds
-    none is listed too, so that it is reported and not passed over.
+    with a dot), files without such a suffix, the folders that `fit` leaves and the sheet of a
+    report of `evaluate` are left out; a file that is named, by itself, by a glob or in a text file,
+    is taken whatever its name. A folder that itself bears a photograph's suffix and holds none is
+    listed too, so that it is reported and not passed over.
 
     Globs are Python's. What exists as it is written, such as a folder `photos [2020]`, is meant as
     it is written. Paths in a text file are relative to its folder.
@@ -127,7 +126,7 @@ def _name_below(path, root):
 
 def folders_below(root, leave_out=None, others=None):
     """A folder and all below it, each once, however many links lead to it; but for hidden ones and
-    those that are of `fit` and `evaluate`.
+    the runs of `fit`.
 
     Args:
         root: Path.
@@ -154,9 +153,11 @@ def folders_below(root, leave_out=None, others=None):
             if others is not None:
                 others.counts[CLOSED] += 1
             continue
-        if folder is not root and is_own(folder):
-            if others is not None:
-                others.counts[OWN] += 1
+        known = {entry.name for entry in entries}
+        is_run, is_report = known >= _RUN and folder is not root, known >= _REPORT
+        if others is not None and (is_run or is_report):
+            others.counts[OWN] += 1
+        if is_run:
             continue
         names, subfolders = [], []
         for entry in entries:
@@ -166,7 +167,8 @@ def folders_below(root, leave_out=None, others=None):
                 if not hidden and (left_out is None or identity(entry.path) != left_out):
                     subfolders.append(entry)
             elif kind == "file":
-                names.append(entry.name)
+                if not (is_report and entry.name == _SHEET):
+                    names.append(entry.name)
             elif others is not None:
                 others.counts[SPECIAL] += 1
         for entry in reversed(subfolders):
@@ -181,8 +183,11 @@ def folders_below(root, leave_out=None, others=None):
 
 
 def is_own(folder):
-    """Whether a folder is what `fit` or `evaluate` leaves: its sheets are no photographs."""
-    return any(all(os.path.lexists(folder / name) for name in names) for names in _OWN_FILES)
+    """Whether a folder is a run of `fit`, or a report of `evaluate` and nothing else."""
+    if not os.path.lexists(folder / "config.json") and not os.path.lexists(folder / _SHEET):
+        return False  # without a look at all the names of a large folder
+    known = set(os.listdir(folder))
+    return known >= _RUN or known == _REPORT
 
 
 def _kind(entry):

@@ -40,14 +40,8 @@ def test_globs(tree, monkeypatch):
     assert names(find_photographs("./s*/c*")) == ["sub/c.tiff"]
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        ("config.json", "metrics.csv", "metrics.png", "sheets/1.png", "checkpoints/step-1/x"),
-        ("results.json", "photographs.csv", "sheet.png"),
-    ],
-)
-def test_runs_and_reports_are_left_out_of_folders(tree, files):
+def test_a_run_is_left_out_of_folders(tree):
+    files = ("config.json", "metrics.csv", "metrics.png", "sheets/1.png", "checkpoints/step-1/x")
     for name in files:
         path = tree / "sub" / "ours" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +50,22 @@ def test_runs_and_reports_are_left_out_of_folders(tree, files):
     assert names(find_photographs(tree, others=others)) == expected
     assert others.counts["runs and reports"] == 1
     assert names(find_photographs(f"{tree}/**/*.[jptw]*")) == expected[1:]
-    (sheet,) = [name for name in files if "sheet" in name]
-    assert sheet in names(find_photographs(tree / "sub" / "ours"))  # named by itself
-    (tree / "sub" / "ours" / files[0]).unlink()
-    assert f"sub/ours/{sheet}" in names(find_photographs(tree))
+    # Named by itself, or something else of that shape.
+    assert names(find_photographs(tree / "sub" / "ours")) == ["metrics.png", "sheets/1.png"]
+    (tree / "sub" / "ours" / "metrics.csv").unlink()
+    assert "sub/ours/sheets/1.png" in names(find_photographs(tree))
+
+
+def test_a_report_hides_its_sheet_alone(tree):
+    for folder in (tree, tree / "sub"):
+        for name in ("results.json", "photographs.csv", "sheet.png"):
+            (folder / name).write_bytes(b"")
+    others, expected = OtherFiles(), ["a.PNG", "b.jpg", "sub/c.tiff", "sub/deep/d.webp"]
+    assert names(find_photographs(tree, others=others)) == expected
+    assert others.counts["runs and reports"] == 2
+    assert "sheet.png" in names(find_photographs(f"{tree}/*.*"))
+    (tree / "sub" / "results.json").unlink()
+    assert "sub/sheet.png" in names(find_photographs(tree))
 
 
 def test_a_file_with_brackets_in_its_name_is_no_glob(tmp_path):
