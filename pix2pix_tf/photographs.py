@@ -195,11 +195,12 @@ def _read_heic():
 
 def _check_png(data):
     """Checks the chunks' checksums, which Pillow passes over: it would show half a picture."""
-    at = 8
+    at, view = 8, memoryview(data)
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4])
-        content, checksum = data[at + 4 : at + 8 + length], data[at + 8 + length : at + 12 + length]
-        if len(checksum) == 4 and zlib.crc32(content) != int.from_bytes(checksum):
+        content, checksum = view[at + 4 : at + 8 + length], view[at + 8 + length : at + 12 + length]
+        is_read = content[:4] not in png.PASSED_OVER
+        if is_read and len(checksum) == 4 and zlib.crc32(content) != int.from_bytes(checksum):
             raise PhotographError("damaged PNG: a checksum is wrong")
         at += 12 + length
 
@@ -211,7 +212,7 @@ def orientation_of(image):
         return 1
     try:
         orientation = image.getexif().get(ORIENTATION_TAG)
-        if orientation is None:
+        if orientation not in range(1, 9):
             orientation = xmp_orientation(image.info.get("xmp"))
     except Exception:  # a damaged EXIF block does not make the picture unreadable
         return 1
@@ -281,6 +282,11 @@ def decode_photograph(data, checked=False, ratio=1):
             page.check_strips()
             if not is_ours and not checked:
                 tiff_damage.check(data, image)
+        deep = name == "PNG" and bits == 16 and image.mode in ("RGB", "RGBA", "LA")
+        if name == "PNG" and not deep and not png_damage.check(data):
+            # Pillow may leave out the last row where the checksum behind it is wrong.
+            image = Image.open(io.BytesIO(png_damage.only_pixels(data)))
+            transparency.scale_color_key(image)
         if is_ours:
             orientation = page.orientation()
             pixels, alpha = page.samples(conversion, checked)
@@ -289,7 +295,7 @@ def decode_photograph(data, checked=False, ratio=1):
             if bits == 16:
                 image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_with_opencv(data, image)
-        elif name == "PNG" and bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
+        elif deep:
             data = png_damage.only_pixels(data)  # not an animation, which OpenCV would prefer
             image.load()  # says what is wrong with a damaged file; OpenCV would not
             pixels, alpha = _decode_with_opencv(data, image)
