@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pix2pix_tf import bmp, color, jpeg_damage, kinds, png_damage, profiles
+from pix2pix_tf import bmp, color, jpeg_damage, kinds, png_damage, profiles, quiet
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.memory import NO_MEMORY, is_want_of_memory
@@ -140,7 +140,7 @@ def report_left_out(errors):
     for error in errors:
         if error not in _named:  # once, however many datasets are made of the same folder
             _named.add(error)
-            print(f"left out {error[0]}: {error[1]}", file=sys.stderr)
+            print(quiet.one_line(f"left out {error[0]}: {error[1]}"), file=sys.stderr)
 
 
 def _examine_all(found):

@@ -39,6 +39,8 @@ _WRITTEN = [name for name, format in kinds.FORMATS.items() if not format.result]
 _SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
 _KINDS = {"F": "floating-point numbers", "I;16N": "of 16 bits in the machine's own byte order"}
 
+_ENDS_EARLY = ("truncated", "not enough image data", "unexpected end of file")  # say decoders
+
 ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 JPEG_QUALITY = 95
@@ -343,7 +345,7 @@ def _notices(opened):
 def cannot_decode(name, error):
     """The PhotographError of what a decoder raised: a sentence for its codes and byte counts."""
     said, name = _one_line(error), kinds.FORMATS[name].label
-    if "truncated" in said.lower() or "not enough image data" in said:
+    if any(words in said.lower() for words in _ENDS_EARLY):
         return PhotographError(f"truncated {name}: the file ends before its picture does")
     if "decoder error" in said or "when reading image file" in said or "decoding error" in said:
         return PhotographError(f"damaged {name}: its pixels cannot be decoded")

@@ -100,7 +100,11 @@ def _layout(png):
                 f"PNG with a chunk {name!r} that is no part of the format is not supported; save "
                 "it as a plain PNG"
             )
-        if kind == b"IDAT" and color == _PALETTE and b"PLTE" not in [k for k, *_ in chunks[:number]]:
+        if (
+            kind == b"IDAT"
+            and color == _PALETTE
+            and b"PLTE" not in [k for k, *_ in chunks[:number]]
+        ):
             raise DamagedError("damaged PNG: its palette is missing")
     return _Layout(chunks, height, bool(interlaced), lines)
 
@@ -157,11 +161,9 @@ def _check_filters(layout, some, begin):
 def _missing(layout, word, size):
     """`DamagedError` of a picture of which so many bytes could be unpacked."""
     lines = np.searchsorted(layout.lines, size, "right") - 1
-    readable = f"0 of {layout.height} rows could be read in full"
-    if not layout.interlaced:
-        readable = f"{lines} of {layout.height} rows could be read"
-    start = "truncated: " if word == "truncated" else "damaged PNG: only the first "
-    return DamagedError(start + readable)
+    rows = 0 if layout.interlaced else lines  # of passes, none is whole
+    start = "truncated:" if word == "truncated" else "damaged PNG: only the first"
+    return DamagedError(f"{start} {rows} of {layout.height} rows could be read")
 
 
 def _without_header(layout):

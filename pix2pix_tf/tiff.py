@@ -351,9 +351,8 @@ def _reader_of(d):
                 return "pillow"
             if photometric == _RGB and compression in OPENCV_READS:
                 return "opencv"
-    elif plain and depth == 8 and photometric == _RGB and not (known or planar):
-        if _is_in_table_of_pillow(d):
-            return "pillow"  # which passes over further channels
+    elif plain and photometric == _RGB and not (known or planar) and _is_in_table_of_pillow(d):
+        return "pillow"  # which passes over further channels
     return "samples"
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from test_kinds import orientation_carriers, png_chunk, raw_profile, with_chunk
 
 from pix2pix_tf import headers, kinds
+from pix2pix_tf.photographs import open_image, orientation_of
 
 ORIENTATION = 0x0112
 

@@ -37,7 +37,7 @@ BROKEN = zlib.compress(ROWS, 0)[: 7 + 14 * 3] + b"\xff" * 99  # as stored: 3 row
         (png(zlib.compress(bytes(WRONG_FILTER))), "damaged PNG: only the first 4 of 9 rows"),
         (png(zlib.compress(ROWS[: 14 * 5 + 3])), "truncated: 5 of 9 rows could be read"),
         (png(zlib.compress(deep(LEVELS[:6])), color=2, depth=16), "truncated: 6 of 9 rows"),
-        (png(zlib.compress(bytes(60)), interlaced=1), "truncated: 0 of 9 rows could be read in"),
+        (png(zlib.compress(bytes(60)), interlaced=1), "truncated: 0 of 9 rows could be read"),
         (png(zlib.compress(b"\7" + deep(LEVELS)[1:]), color=2, depth=16), "first 0 of 9 rows"),
         (png(zlib.compress(ROWS), color=PALETTE), "its palette is missing"),
         (png(zlib.compress(ROWS), before=[(b"CgBI", b"\0" * 4)]), "PNG with a chunk 'CgBI'"),

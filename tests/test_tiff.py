@@ -332,9 +332,7 @@ def test_channels_behind_the_colors(photometric, colors, planar, dtype):
     pixels[..., colors] = top // 3  # which for one kind is alpha
     stored = pixels if planar == "contig" else np.moveaxis(pixels, -1, 0).copy()
     for kind in ("unspecified", "unassalpha"):
-        data = written(
-            stored, photometric=photometric, planarconfig=planar, extrasamples=[kind, 0]
-        )
+        data = written(stored, photometric=photometric, planarconfig=planar, extrasamples=[kind, 0])
         photograph = decode_photograph(data)
         assert photograph.pixels.dtype == dtype
         expected = 0.2 * top if colors == 1 else 0.8 * 0.8 * top
