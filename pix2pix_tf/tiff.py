@@ -351,16 +351,17 @@ def _reader_of(d):
                 return "pillow"
             if photometric == _RGB and compression in OPENCV_READS:
                 return "opencv"
-    elif plain and photometric == _RGB and not (known or planar) and _is_in_table_of_pillow(d):
-        return "pillow"  # which passes over further channels
+    # Pillow passes over further channels, and cuts 16 bits to 8.
+    elif plain and depth == 8 and not (known or planar) and _is_in_table_of_pillow(d):
+        return "pillow"
     return "samples"
 
 
 def _is_in_table_of_pillow(d):
-    """Whether Pillow opens 8-bit channels of these kinds: of channels behind the colors, such as
+    """Whether Pillow opens channels of these kinds: of channels behind the colors, such as
     gray's alpha, it knows a few alone."""
     extra = d.numbers(EXTRA_SAMPLES)
-    layout = (1,), d.number(FILL_ORDER, 1), (8,) * d.channels, extra
+    layout = (1,), d.number(FILL_ORDER, 1), (d.number(BITS, 1),) * d.channels, extra
     order = b"II" if d.order == "<" else b"MM"
     return (order, d.number(PHOTOMETRIC), *layout) in TiffImagePlugin.OPEN_INFO
 
