@@ -146,6 +146,8 @@ def _open(data, described_as="file"):
             data, profile = png.without_texts(data)
         if label == "BMP":
             data = bmp.readable(data)
+        if label == kinds.FORMATS["JPEG2000"].label:
+            profile = jpeg2000.profile(data)
         needs_stand_in = page is not None and page.reader == "samples"
         image = Image.open(io.BytesIO(page.metadata() if needs_stand_in else data))
     except PhotographError:
