@@ -338,6 +338,7 @@ def _process(options, load):
 
     from pix2pix_tf import folders
     from pix2pix_tf.others import OtherFiles
+    from pix2pix_tf.quiet import one_line
 
     began = time.monotonic()
     if options.batch_size < 1:
@@ -364,11 +365,12 @@ def _process(options, load):
                 job.sheet_row = None
             if job.status == "done" and not options.quiet:
                 noted = "".join(f"  ({notice})" for notice in job.notices)
-                bar.write(f"{job.name} -> {job.output}  {job.size[0]} x {job.size[1]}{noted}")
+                size = f"{job.size[0]} x {job.size[1]}"
+                bar.write(one_line(f"{job.name} -> {job.output}  {size}{noted}"))
             elif job.status == "skipped" and not options.quiet:
-                bar.write(f"{job.name} skipped: {job.reason}")
+                bar.write(one_line(f"{job.name} skipped: {job.reason}"))
             elif job.status == "failed":
-                bar.write(f"{job.name} FAILED: {job.reason}", file=sys.stderr)
+                bar.write(one_line(f"{job.name} FAILED: {job.reason}"), file=sys.stderr)
     if rows:
         path = folders.write_sheet(rows, processor.sheet_titles, out_dir, jobs)
         print(f"before and after: {path}")
@@ -525,11 +527,12 @@ def _evaluate(options):
     _check_what_is_judged(options, of_pairs)
     _import_tensorflow()
     from pix2pix_tf import evaluation
+    from pix2pix_tf.quiet import one_line
 
     outcome = _judge_pairs(options) if of_pairs else _judge_photographs(options)
     summary = evaluation.summarise(outcome, options.seed)
     for path, reason in outcome["errors"]:
-        print(f"{path} FAILED: {reason}", file=sys.stderr)
+        print(one_line(f"{path} FAILED: {reason}"), file=sys.stderr)
     print(evaluation.table(outcome, summary))
     count, errors = len(outcome["photographs"]), len(outcome["errors"])
     if of_pairs:

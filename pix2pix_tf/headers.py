@@ -26,7 +26,7 @@ _MOST_EXIF_ENTRIES = 256
 _MOST_SCANS = 200  # of a progressive JPEG: each, of 40 bytes, costs a pass over the whole picture
 _MOST_TEXTS = 30  # of a PNG: each, of 8 KB, may unpack to 8 MB
 _BIT_FIELDS = 3  # compression of a BMP: none, but masks tell where each color stands
-_ORIENTATION_TAG, _SHORT = 0x0112, 3
+_ORIENTATION_TAG, _SHORT, _LONG = 0x0112, 3, 4
 _ALSO_TEXT = ((0, b"{", kinds.TEXT, ""), (0, b"<", kinds.TEXT, ""))
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -462,7 +462,7 @@ def _orientation(exif, xmp):
 
 
 def _orientation_of_exif(exif):
-    """The number that EXIF gives, 1 if it is damaged; 0 where it tells none."""
+    """The number that EXIF gives; 0 where it tells none."""
     reader = _Reader(exif)
     little = reader.equals(0, b"II*\0")
     well_formed = little | reader.equals(0, b"MM\0*")
@@ -477,9 +477,11 @@ def _orientation_of_exif(exif):
     entries = directory + 2 + 12 * index
     matches = (index < number(directory, 2)) & (number(entries, 2) == _ORIENTATION_TAG)
     entry = entries[tf.argmax(matches)]
-    value = tf.where(number(entry + 2, 2) == _SHORT, number(entry + 8, 2), 1)
-    value = tf.where(tf.reduce_any(matches), value, 0)
-    return tf.cast(tf.where(well_formed, value, 0), tf.int32)
+    kind = number(entry + 2, 2)
+    value = tf.where(kind == _SHORT, number(entry + 8, 2), 0)
+    value = tf.where(kind == _LONG, number(entry + 8, 4), value)
+    fine = well_formed & tf.reduce_any(matches) & (value >= 1) & (value <= 8)
+    return tf.cast(tf.where(fine, value, 0), tf.int32)
 
 
 def _orientation_of_xmp(xmp):

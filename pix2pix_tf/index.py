@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pix2pix_tf import bmp, color, jpeg_damage, kinds, profiles
+from pix2pix_tf import bmp, color, jpeg_damage, kinds, png_damage, profiles, quiet
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.memory import NO_MEMORY, is_want_of_memory
@@ -34,7 +34,7 @@ from pix2pix_tf.photographs import (
 )
 
 GREY_CHROMA = 2.0  # mean C* below which a photograph counts as grey
-_CACHE_VERSION = 2  # 1 missed damage, and let the graph decode kinds that it decodes wrongly
+_CACHE_VERSION = 3  # 1 and 2 missed damage, and let the graph decode kinds that it decodes wrongly
 _UNREAD = "unread"  # marks errors that may pass, such as missing permission: never cached
 _named = set()
 
@@ -141,7 +141,7 @@ def report_left_out(errors):
     for error in errors:
         if error not in _named:  # once, however many datasets are made of the same folder
             _named.add(error)
-            print(f"left out {error[0]}: {error[1]}", file=sys.stderr)
+            print(quiet.one_line(f"left out {error[0]}: {error[1]}"), file=sys.stderr)
 
 
 def _examine_all(found):
@@ -180,6 +180,8 @@ def examine(data):
         orientation = orientation_of(image)
         if decoder == "jpeg":
             image, decoder = _small_jpeg(data, image)
+        if decoder == "graph" and name == "PNG" and not _is_plain_png(data):
+            decoder = "python"
         if decoder == "python":
             image = Image.fromarray(decode_photograph(data).rgb8())
             orientation = 1
@@ -220,6 +222,14 @@ def _small_jpeg(data, image):
         return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels), "jpeg"
     image.draft("RGB", (64, 64))
     return image, "jpeg"
+
+
+def _is_plain_png(data):
+    """Whether TensorFlow decodes a PNG without an error."""
+    try:
+        return png_damage.check(data)
+    except (png_damage.DamagedError, kinds.UnsupportedError) as error:
+        raise PhotographError(str(error)) from None
 
 
 def _decoder_for(image, name, data):

@@ -1,6 +1,8 @@
-"""JPEG 2000 of more than 8 bits: Pillow reads its gray, and cuts its colours to 8 bits wrongly.
+"""JPEG 2000 beyond what Pillow reads: color profiles, and colors of more than 8 bits.
 
-Source: ITU-T T.800 annexes A.5.1 (SIZ marker) and I.5.3 (colour specification).
+Of more than 8 bits Pillow reads gray alone, and cuts colors to 8 bits wrongly.
+
+Source: ITU-T T.800 annexes A.5.1 (SIZ marker) and I.5.3 (color specification).
 """
 
 import numpy as np
@@ -9,7 +11,33 @@ from pix2pix_tf import quiet
 from pix2pix_tf.kinds import UnsupportedError
 
 _SIZ = b"\xff\x4f\xff\x51"
+_HOLDS_PROFILE = (b"\2", b"\3")  # methods of color specification: restricted and any
 _CONVERT = "convert it to a PNG or TIFF of 16 bits"
+
+
+def profile(data):
+    """The color profile in the file's header, or no bytes."""
+    for kind, header in _boxes(data):
+        if kind != b"jp2h":
+            continue
+        for kind, color in _boxes(header):
+            if kind == b"colr" and color[:1] in _HOLDS_PROFILE:
+                return bytes(color[3:])
+    return b""
+
+
+def _boxes(data):
+    """(kind, contents) of the boxes of a file or of a box."""
+    data, at = memoryview(data), 0
+    while at + 8 <= len(data):
+        size, begin = int.from_bytes(data[at : at + 4]), at + 8
+        if size == 1:
+            size, begin = int.from_bytes(data[at + 8 : at + 16]), at + 16
+        end = at + size if size else len(data)
+        if end < begin:
+            return
+        yield bytes(data[at + 4 : at + 8]), data[begin:end]
+        at = end
 
 
 def _depths(data):

@@ -24,6 +24,7 @@ _END = b"\xff\xd9"
 _MEANINGLESS = bytes((73 * i + 181) % 251 for i in range(64))
 # Of 2048 zero bits each would be the same first code: thousands of equal coefficients.
 _HOLE = bytes(256)
+_FEWEST_LINES = 8  # line feeds: that before all of them a carriage return stands is no chance then
 _UNSEEN = "not looked at"  # in place of a remark
 _SURE_DAMAGE = ("Huffman code", "arithmetic code")
 
@@ -101,6 +102,8 @@ def decode(data, mode, eighth_of=None):
     pixels, remark = _strict(data, mode, eighth_of)
     if remark is None and not _to_be_looked_through(data):
         return pixels, data
+    if remark is not None:
+        _check_lines(data)
     layout = _layout(data)
     if not layout.scans:
         raise DamagedError("damaged JPEG: there is no picture behind its header")
@@ -245,6 +248,17 @@ def _layout(data):
             layout.scans.append(_Scan(*shown, dict(first_codes), end, over, restarts))
             end = over
         at = end
+
+
+def _check_lines(data):
+    """Whether a file was copied as if it were text: garbled, and yet decoded."""
+    ends = data.count(b"\n")
+    if ends >= _FEWEST_LINES and data.count(b"\r\n") == ends:
+        raise DamagedError(
+            "damaged JPEG: it was copied as text, which puts a byte before each line feed; copy it "
+            "again as it is",
+            rows=0,
+        )
 
 
 def _check_scans(data, layout):

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 import pix2pix_tf
-from pix2pix_tf import color, litert, metrics
+from pix2pix_tf import color, litert, metrics, quiet
 from pix2pix_tf.colorizer import resize
 from pix2pix_tf.export import ExportError, task_of
 from pix2pix_tf.finding import find_photographs
@@ -137,7 +137,7 @@ def _read(data, side, read=read_photograph):
         try:
             photographs.append(_squeezed(read(item.path).rgb8(), side))
         except PhotographError as error:
-            print(f"left out {item.path}: {error}", file=sys.stderr)
+            print(quiet.one_line(f"left out {item.path}: {error}"), file=sys.stderr)
         if len(photographs) == _MOST_PHOTOGRAPHS:
             break
     if not photographs:

@@ -3,6 +3,8 @@
 import collections
 from pathlib import PurePath
 
+from pix2pix_tf.quiet import one_line
+
 HIDDEN, NO_SUFFIX, CLOSED, SPECIAL = "hidden", "without suffix", "closed folders", "no plain files"
 OWN = "runs and reports"
 _MOST_KINDS = 8  # that are told apart
@@ -26,7 +28,7 @@ class OtherFiles:
         """Counts a file by its name."""
         name = PurePath(name).name
         kind = HIDDEN if name.startswith(".") else PurePath(name).suffix.lower() or NO_SUFFIX
-        self.counts[kind] += 1
+        self.counts[one_line(kind)] += 1
 
     def summary(self):
         """Such as "12 other files left out (.heic 10, .dng 2)", or "" if there are none."""

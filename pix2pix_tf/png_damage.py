@@ -1,101 +1,173 @@
-"""16-bit PNGs as OpenCV reads them without a remark, or what is missing of them.
+"""PNGs that hold all of their picture, or what is missing of them.
 
-libpng, which OpenCV uses, writes to standard error what it makes of a profile, a date or a
-compressed stream that it does not like; and where data is missing it is the only one to notice.
+Pillow takes filters that do not exist and a palette that is not there, and has no sentence for an
+interlaced picture that ends early. OpenCV, which reads 16 bits, leaves that to libpng, which writes
+to standard error what it makes of a profile, a date or a compressed stream that it does not like.
 
 Source: PNG third edition, sections 7 to 11.
 """
 
 import struct
 import zlib
+from typing import NamedTuple
 
-_NEEDED = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
-_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of colors in 16 bits
+import numpy as np
+
+from pix2pix_tf.kinds import UnsupportedError
+
+_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the kind of colors
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_PALETTE = 3
+_FILTERS = 5
 # Of Adam7: first column and row of each pass, and the steps between its columns and rows.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4))
 _PASSES += ((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
-_PIECE = 1 << 16  # bytes unpacked at a time: 64 MB at most
 
 
 class DamagedError(ValueError):
     """A PNG that does not hold all of its picture; the message says what is wrong."""
 
 
-def only_pixels(png):
-    """A 16-bit PNG with its pixels alone, compressed as it was or, where that is odd, stored.
+class _Layout(NamedTuple):
+    """What a PNG is made of.
 
-    Raises:
-        DamagedError: if rows are missing, or the header contradicts itself.
+    Attributes:
+        chunks: (kind, contents, the whole of it) of each.
+        height: of the picture.
+        interlaced: whether its rows come in passes.
+        lines: where each line begins in the unpacked stream, and where the last one ends.
     """
-    chunks, at = [], 8
-    while at + 12 <= len(png):
+
+    chunks: list
+    height: int
+    interlaced: bool
+    lines: np.ndarray
+
+    @property
+    def stream(self):
+        return [content for kind, content, _ in self.chunks if kind == b"IDAT"]
+
+
+def check(png):
+    """Raises `DamagedError` if rows are missing, the header contradicts itself, or a line or a
+    palette is none; `UnsupportedError` if a decoder must know more than PNG to read it.
+
+    Returns:
+        Whether nothing is odd about the compressed stream: libpng refuses what is.
+    """
+    return _check(_layout(png))
+
+
+def only_pixels(png):
+    """A PNG, checked as by `check`, with its pixels alone, compressed as it was or, where that is
+    odd, stored."""
+    layout = _layout(png)
+    plain, chunks = _check(layout), layout.chunks
+    if plain and chunks[-1][0] == b"IEND":
+        return png[:8] + b"".join(whole for kind, _, whole in chunks if kind in _NEEDED)
+    pixels = _raw().decompress(_without_header(layout), int(layout.lines[-1]))
+    before = [whole for kind, _, whole in chunks if kind in _NEEDED[:3]]
+    stored = _chunk(b"IDAT", zlib.compress(pixels, 0))
+    return png[:8] + b"".join(before) + stored + _chunk(b"IEND", b"")
+
+
+def _layout(png):
+    chunks, at, view = [], 8, memoryview(png)
+    while at + 12 <= len(png) and (not chunks or chunks[-1][0] != b"IEND"):
         end = at + 12 + int.from_bytes(png[at : at + 4])
-        if png[at + 4 : at + 8] in _NEEDED:
-            chunks.append((png[at + 4 : at + 8], png[at + 8 : end - 4], png[at:end]))
+        chunks.append((png[at + 4 : at + 8], view[at + 8 : end - 4], view[at:end]))
         at = end
-    headers = [content for kind, content, _ in chunks if kind == b"IHDR"]
-    if not headers or chunks[0][0] != b"IHDR" or len(headers) > 1 or len(headers[0]) != 13:
-        raise DamagedError("damaged PNG: expected one header, as its first chunk")
-    width, height, depth, color, method, filters, interlaced = struct.unpack(
-        ">IIBBBBB", chunks[0][1]
-    )
-    if depth != 16 or color not in _CHANNELS or method or filters or interlaced > 1:
+    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        raise DamagedError("damaged PNG: its first chunk is not the header")
+    header = struct.unpack(">IIBBBBB", chunks[0][1])
+    width, height, depth, color, method, filters, interlaced = header
+    if depth not in _DEPTHS.get(color, ()) or method or filters or interlaced > 1:
         raise DamagedError("damaged PNG: its header contradicts itself")
-    pixel = 2 * _CHANNELS[color]
+    sizes = [(width, height)]
     if interlaced:
-        passes = [
+        sizes = [
             (-(-max(0, width - x) // across), -(-max(0, height - y) // down))
             for x, y, across, down in _PASSES
         ]
-        expected = sum((1 + columns * pixel) * rows for columns, rows in passes if columns)
-    else:
-        expected = (1 + width * pixel) * height
-    stream = [content for kind, content, _ in chunks if kind == b"IDAT"]
-    size, plain = _unpacked(stream, expected)
-    if size < expected:
-        rows = 0 if interlaced else size // (1 + width * pixel)
-        raise DamagedError(f"truncated: {rows} of {height} rows could be read")
-    if plain and chunks[-1][0] == b"IEND":
-        return png[:8] + b"".join(whole for _, _, whole in chunks)
-    stored = zlib.compress(_raw().decompress(b"".join(stream)[2:], expected), 0)
-    before = [whole for kind, _, whole in chunks if kind not in (b"IDAT", b"IEND")]
-    return png[:8] + b"".join(before) + _chunk(b"IDAT", stored) + _chunk(b"IEND", b"")
+    bits = depth * _CHANNELS[color]
+    lengths = [np.full(rows, 1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns]
+    lines = np.concatenate([[0], *lengths]).cumsum()
+    for number, (kind, _, _) in enumerate(chunks):
+        if kind[:1].isupper() and kind not in _NEEDED:  # what nobody may pass over
+            name = kind.decode("latin-1")
+            raise UnsupportedError(
+                f"PNG with a chunk {name!r} that is no part of the format is not supported; save "
+                "it as a plain PNG"
+            )
+        if (
+            kind == b"IDAT"
+            and color == _PALETTE
+            and b"PLTE" not in [k for k, *_ in chunks[:number]]
+        ):
+            raise DamagedError("damaged PNG: its palette is missing")
+    return _Layout(chunks, height, bool(interlaced), lines)
 
 
-def _unpacked(stream, expected):
-    """(bytes in a compressed stream, not many more than expected; whether nothing about it is
-    odd)."""
-    data, inflater = memoryview(b"".join(stream)), zlib.decompressobj()
+def _check(layout):
+    inflater = zlib.decompressobj()
     try:
-        size, used = _count(inflater, data, expected, _PIECE)
-    except zlib.error:  # perhaps in the checksum behind the pixels, which does not matter
-        return _before_error(data[2:], expected), False
-    return size, inflater.eof and size == expected and used - len(inflater.unused_data) == len(data)
+        size = sum(_pieces(layout, inflater, layout.stream, 1 << 20))
+    except zlib.error:
+        return _check_damaged(layout)
+    if size < layout.lines[-1]:
+        raise _missing(layout, "truncated", size)
+    return inflater.eof and size == layout.lines[-1] and not inflater.unused_data
 
 
-def _count(inflater, data, expected, piece):
-    """(bytes unpacked, bytes read): a piece at a time, to the end or until it is enough."""
-    size, at = 0, 0
-    while at < len(data) and size <= expected and not inflater.eof:
-        size += len(inflater.decompress(data[at : at + piece]))
-        at += piece
-    return size, min(at, len(data))
+def _check_damaged(layout):
+    """`_check` of a stream with an error: that may be the checksum at its end, which does not
+    matter."""
+    size = 0
+    try:  # a little at a time: an error takes what came with it
+        for length in _pieces(layout, _raw(), [_without_header(layout)], 1 << 8):
+            size += length
+    except zlib.error:
+        pass
+    if size < layout.lines[-1]:
+        raise _missing(layout, "damaged", size)
+    return False
 
 
-def _before_error(data, expected):
-    """How many bytes of a damaged stream can be unpacked."""
-    inflater, size, at, piece = _raw(), 0, 0, _PIECE
-    while at < len(data) and size < expected and not inflater.eof:
-        before = inflater.copy()
-        try:
-            size += len(inflater.decompress(data[at : at + piece]))
-            at += piece
-        except zlib.error:  # which takes with it what came before it in the piece
-            if piece == 1:
-                break
-            inflater, piece = before, piece // 16
-    return size
+def _pieces(layout, inflater, stream, step):
+    """Lengths of the pieces, of at most `step` bytes, of an unpacked stream that is looked through
+    up to the last line."""
+    size, given = 0, 1 << 16 if step > 1 << 16 else 1 << 10
+    for data in stream:
+        for begin in range(0, len(data), given):  # what is left of it is copied for each piece
+            some = data[begin : begin + given]
+            while some and not inflater.eof and size <= layout.lines[-1]:
+                piece = inflater.decompress(some, step)
+                _check_filters(layout, piece, size)
+                size += len(piece)
+                yield len(piece)
+                some = inflater.unconsumed_tail
+
+
+def _check_filters(layout, some, begin):
+    """Whether the lines that begin in a piece of the unpacked stream do so with a filter."""
+    first, last = np.searchsorted(layout.lines[:-1], (begin, begin + len(some)))
+    filters = np.frombuffer(some, np.uint8)[layout.lines[first:last] - begin]
+    wrong = np.flatnonzero(filters >= _FILTERS)
+    if len(wrong):
+        raise _missing(layout, "damaged", layout.lines[first + wrong[0]])
+
+
+def _missing(layout, word, size):
+    """`DamagedError` of a picture of which so many bytes could be unpacked."""
+    lines = np.searchsorted(layout.lines, size, "right") - 1
+    rows = 0 if layout.interlaced else lines  # of passes, none is whole
+    start = "truncated:" if word == "truncated" else "damaged PNG: only the first"
+    return DamagedError(f"{start} {rows} of {layout.height} rows could be read")
+
+
+def _without_header(layout):
+    return b"".join(layout.stream)[2:]
 
 
 def _raw():

@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf import quiet
 from pix2pix_tf.cores import cores
 from pix2pix_tf.finding import find_photographs
 from pix2pix_tf.identity import refuse_to_replace
@@ -70,7 +71,7 @@ def prepare(source, out_dir, shard_megabytes=128):
         print(f"{source}: {others.summary()}", file=sys.stderr)
     for shard in shards:
         for name, reason in shard["errors"]:
-            print(f"left out {name}: {reason}", file=sys.stderr)
+            print(quiet.one_line(f"left out {name}: {reason}"), file=sys.stderr)
     unreadable = sum(len(shard["errors"]) for shard in shards)
     shards = [shard for shard in shards if shard["photographs"]]
     manifest = {

@@ -43,6 +43,9 @@ def space_of(image):
     as_stored = image.tile[0].args if image.tile else ""
     if image.mode in _GRAY_MODES or str(as_stored).startswith("LA;16"):
         return GRAY
+    # WebP stores gray as three equal channels, and programs leave gray's profile beside it.
+    if image.format == "WEBP" and embedded(image)[16:20] == GRAY:
+        return GRAY
     return {"CMYK": CMYK, "LAB": LAB}.get(image.mode, RGB)
 
 

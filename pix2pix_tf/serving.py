@@ -15,6 +15,7 @@ from pix2pix_tf import color, headers, jpeg_graph
 from pix2pix_tf.decoding import three_channels, upright
 
 STRIP_PIXELS = 1 << 18  # full-size float colour exists for so many pixels at a time
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_COMPRESSION = 3  # of 9: a third of the time of the usual 6, for files 6 to 10 % larger
 
 
@@ -219,8 +220,9 @@ def decode_checked(data, most_pixels):
 
         def png():
             has_key = tf.reduce_any(header["color_key"] >= 0)
-            keyed = functools.partial(_keyed_png, data, header["color_key"])
-            return tf.cond(has_key, keyed, lambda: tf.io.decode_png(data))
+            whole = tf.strings.join([data, _PNG_END])  # some writers leave it out
+            keyed = functools.partial(_keyed_png, whole, header["color_key"])
+            return tf.cond(has_key, keyed, lambda: tf.io.decode_png(whole))
 
         def bmp():
             pixels = tf.strings.substr(data, tf.constant(0, tf.int64), header["end"])

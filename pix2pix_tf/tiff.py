@@ -342,16 +342,28 @@ def _reader_of(d):
     # Pillow reads the alpha of planes wrongly.
     if plain and known and not (alpha and planar) and photometric not in (_CIELAB, _ICCLAB):
         single = channels == 1
-        if depth == 8 or (single and (depth == 1 or (depth in (2, 4) and photometric != _CMYK))):
+        if depth == 8 and _is_in_table_of_pillow(d):
+            return "pillow"
+        if single and (depth == 1 or (depth in (2, 4) and photometric != _CMYK)):
             return "pillow"
         if depth == 16 and not planar:
-            if (photometric == _BLACK_IS_ZERO and single) or photometric == _CMYK:
+            if photometric == _BLACK_IS_ZERO and single:
                 return "pillow"
             if photometric == _RGB and compression in OPENCV_READS:
                 return "opencv"
-    elif plain and depth == 8 and photometric == _RGB and not known:
-        return "pillow"  # which passes over further channels
+    # Pillow passes over further channels, and cuts 16 bits to 8.
+    elif plain and depth == 8 and not (known or planar) and _is_in_table_of_pillow(d):
+        return "pillow"
     return "samples"
+
+
+def _is_in_table_of_pillow(d):
+    """Whether Pillow opens channels of these kinds: of channels behind the colors, such as
+    gray's alpha, it knows a few alone."""
+    extra = d.numbers(EXTRA_SAMPLES)
+    layout = (1,), d.number(FILL_ORDER, 1), (d.number(BITS, 1),) * d.channels, extra
+    order = b"II" if d.order == "<" else b"MM"
+    return (order, d.number(PHOTOMETRIC), *layout) in TiffImagePlugin.OPEN_INFO
 
 
 def _samples(d, data, checked):

@@ -149,10 +149,14 @@ class _Jpeg:
         mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(jpeg_damage.components(whole))
         if mode is None:
             return "JPEG data without a frame header", 0
+        damaged = "its JPEG data ends early or is damaged"
         try:
-            jpeg_damage.decode(whole, mode)
+            _, sound = jpeg_damage.decode(whole, mode)
         except jpeg_damage.DamagedError as error:
-            return "its JPEG data ends early or is damaged", error.rows or 0
+            return damaged, error.rows or 0
+        # Of a mark within, after which nothing is needed, libtiff would say so on standard error.
+        if sound is not whole and whole[len(sound) - 2 : len(sound)] not in (b"", sound[-2:]):
+            return damaged, 0
         return None
 
 

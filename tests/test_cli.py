@@ -137,6 +137,20 @@ def test_a_notice_stands_beside_the_name(generator, tmp_path, capsys):
     assert line in capsys.readouterr().out.splitlines()
 
 
+def test_a_name_is_one_line(generator, tmp_path, capsys):
+    names = ("two\nlines.jpg", "red\x1b[31m.jpg", "back\u202ewards.jpg")
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    Image.new("RGB", (24, 16)).save(tmp_path / "sound\n.png")
+    out = str(tmp_path / "out")
+    assert main(["colorize", str(tmp_path), "-o", out, "-g", str(generator), "--no-sheet"]) == 1
+    captured = capsys.readouterr()
+    expected = [f"{name.encode('unicode_escape').decode()} FAILED: " for name in sorted(names)]
+    lines = captured.err.splitlines()
+    assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
+    assert captured.out.splitlines()[0].startswith("sound\\n.png -> ")
+
+
 def test_the_last_line_tells_what_a_folder_holds_besides(photographs, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "cat.jpg").write_bytes((photographs / "cat.jpg").read_bytes())

@@ -11,6 +11,7 @@ from PIL import Image
 from test_kinds import orientation_carriers, png_chunk, raw_profile, with_chunk
 
 from pix2pix_tf import headers, kinds
+from pix2pix_tf.photographs import open_image, orientation_of
 
 ORIENTATION = 0x0112
 
@@ -91,6 +92,8 @@ def test_exif_is_believed_before_xmp_and_neither_must_be_sound(read):
     for kind in ("JPEG", "WEBP"):
         assert read(encoded(kind, xmp=packet))[2] == 6
         assert read(encoded(kind, orientation=8, xmp=packet))[2] == 8
+        unknown = encoded(kind, orientation=0, xmp=packet)
+        assert read(unknown)[2] == orientation_of(open_image(unknown)[0]) == 6
         for damaged in (packet.replace(b">6<", b">9<"), packet[:29], b"tiff:Orientation"):
             assert read(encoded(kind, xmp=damaged))[2:] == (1, "")
     exif = Image.Exif()
@@ -110,8 +113,11 @@ def test_exif_of_the_other_byte_order_and_damaged_exif(read):
     assert read(jpeg.replace(b"MM\0*", b"MN\0*"))[2] == 1
     far = struct.pack(">I", 2**32 - 1)  # a directory beyond the end
     assert read(jpeg.replace(b"MM\0*" + struct.pack(">I", 8), b"MM\0*" + far))[2] == 1
-    long = struct.pack(">HHI", ORIENTATION, 4, 1)  # not a SHORT
-    assert read(jpeg.replace(struct.pack(">HHI", ORIENTATION, 3, 1), long))[2] == 1
+    short = struct.pack(">HHI", ORIENTATION, 3, 1)
+    long = struct.pack(">HHI", ORIENTATION, 4, 1)  # which some write, with four bytes of value
+    assert read(jpeg.replace(short, long))[2] == 1
+    assert read(jpeg.replace(entry, long + struct.pack(">I", 6)))[2] == 6
+    assert read(jpeg.replace(short, struct.pack(">HHI", ORIENTATION, 2, 1)))[2] == 1
 
 
 def test_bmp_from_the_top(read):

@@ -266,3 +266,11 @@ def test_no_picture_behind_the_header(kept):
     words = refused(data[: data.index(b"\xff\xda") + kept])
     assert "\n" not in words
     assert "JPEG" in words or "truncated: 0 of 150" in words
+
+
+@pytest.mark.parametrize("kind", ["4:2:0", "restarts", "gray"])
+def test_a_file_that_was_copied_as_text(kind):
+    data = encoded(**KINDS[kind])
+    assert data.count(b"\n") > data.count(b"\r\n") + 8
+    said = refused(data.replace(b"\n", b"\r\n"))
+    assert said.startswith(("damaged JPEG: it was copied as text", "damaged JPEG: there is no"))

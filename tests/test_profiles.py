@@ -1,6 +1,7 @@
 """Color profiles: pixels are converted to sRGB by what the profile says."""
 
 import io
+import struct
 import zlib
 
 import icc
@@ -11,6 +12,7 @@ from PIL import Image, ImageCms
 from test_photographs import encoded, noise, png, with_chunk
 
 from pix2pix_tf import color, profiles
+from pix2pix_tf.index import examine
 from pix2pix_tf.photographs import decode_photograph, encode_photograph
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -64,6 +66,29 @@ def test_dot_gain():
     data = encoded(Image.fromarray(LEVELS), "TIFF", icc_profile=icc.gray(DOT_GAIN))
     light = np.interp(LEVELS / 255.0, np.linspace(0, 1, 64), DOT_GAIN)[..., None]
     assert off(decode_photograph(data).pixels, icc.encoded(light)) <= 0.6
+
+
+def test_gray_in_webp_is_three_equal_channels():
+    options = {"lossless": True, "icc_profile": icc.gray(1.0)}
+    pixels = decode_photograph(encoded(Image.fromarray(LEVELS), "WEBP", **options)).pixels
+    assert off(pixels, icc.encoded(LEVELS[..., None] / 255.0)) <= 0.6
+
+
+@pytest.mark.parametrize("method", [2, 3])
+def test_jpeg_2000_with_a_profile(method):
+    for image, profile in (
+        (Image.fromarray(LEVELS), icc.gray(1.0)),
+        (Image.fromarray(np.dstack([LEVELS] * 3)), icc.rgb("linear")),
+    ):
+        data = encoded(image, "JPEG2000", irreversible=False)
+        at, color = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+        length = int.from_bytes(data[at : at + 4])
+        box = struct.pack(">I4sBBB", 11 + len(profile), b"colr", method, 0, 0) + profile
+        longer = struct.pack(">I", length - 15 + len(box))  # an enumerated space takes 15 bytes
+        data = data[:at] + longer + data[at + 4 : color] + box + data[color + 15 :]
+        pixels = decode_photograph(data).pixels
+        assert off(pixels, icc.encoded(LEVELS[..., None] / 255.0)) <= 1
+        assert examine(data)["decoder"] == "python"
 
 
 @pytest.mark.parametrize("deep", [False, True])

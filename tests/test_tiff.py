@@ -321,3 +321,24 @@ def test_a_small_file_that_claims_very_much_costs_nothing():
     tags |= {258: [12] * 4}
     with pytest.raises(PhotographError, match="damaged TIFF"):
         decode_photograph(handmade(tags, b"x"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize(
+    ("photometric", "colors"), [("minisblack", 1), ("rgb", 3), ("separated", 4)]
+)
+def test_channels_behind_the_colors(photometric, colors, planar, dtype):
+    top = np.iinfo(dtype).max
+    pixels = np.full((5, 7, colors + 2), top // 5, dtype)
+    pixels[..., colors] = top // 3  # which for one kind is alpha
+    stored = pixels if planar == "contig" else np.moveaxis(pixels, -1, 0).copy()
+    for kind in ("unspecified", "unassalpha"):
+        data = written(stored, photometric=photometric, planarconfig=planar, extrasamples=[kind, 0])
+        photograph = decode_photograph(data)
+        assert photograph.pixels.dtype == dtype
+        expected = 0.8 * 0.8 * top if colors == 4 else 0.2 * top
+        assert np.abs(photograph.pixels - expected).max() < 1
+        has_alpha = colors < 4 and kind == "unassalpha"
+        assert (photograph.alpha is not None) == has_alpha
+        assert not has_alpha or (photograph.alpha == top // 3).all()

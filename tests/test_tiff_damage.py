@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from test_tiff import handmade
 
 from pix2pix_tf import tiff_damage
 from pix2pix_tf.index import examine
@@ -115,6 +116,17 @@ def test_a_file_that_was_cut(capfd):
     assert np.array_equal(decode_photograph(data).pixels, pixels)
     third = Image.open(io.BytesIO(data)).tag_v2[273][2]
     assert refused(data[: third + 9], capfd) == "truncated: 80 of 200 rows could be read"
+
+
+def test_a_mark_of_no_meaning_in_jpeg_data(capfd):
+    buffer = io.BytesIO()
+    picture("L").save(buffer, "JPEG")
+    jpeg = buffer.getvalue()
+    tags = {256: [WIDTH], 257: [HEIGHT], 258: [8], 259: [7], 262: [1], 277: [1], 278: [HEIGHT]}
+    expected = np.asarray(Image.open(buffer))
+    assert np.array_equal(decode_photograph(handmade(tags, jpeg)).pixels[..., 0], expected)
+    odd = handmade(tags, jpeg[:-2] + b"\xff\x29" + jpeg[-2:])
+    assert "its JPEG data ends early or is damaged" in refused(odd, capfd)
 
 
 def test_where_no_process_can_be_started_pillow_is_believed(monkeypatch):
