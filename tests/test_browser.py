@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 
 import numpy as np
@@ -234,7 +235,7 @@ def _long(path):
 
 
 def _with_profile(path):
-    """Pixels with a profile in which red and blue have changed places: colorize passes it over."""
+    """Pixels with a profile in which red and blue have changed places."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
@@ -434,7 +435,10 @@ def test_the_camera(visit, site):
     page.wait_for_selector("#video", state="hidden")
     page.click("#open-camera")
     page.wait_for_selector("#video:visible")
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    deadline = time.monotonic() + PATIENCE
+    while not page.evaluate("document.getElementById('video').videoWidth"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     page.click("#shoot")
     saved_as, image = visit.finish()
     assert saved_as == "camera-colour.png"

@@ -34,7 +34,7 @@ async function open({ file, side: networkSide, preview }) {
   try {
     bitmap = await createImageBitmap(file, {
       imageOrientation: 'from-image',
-      colorSpaceConversion: 'none',
+      colorSpaceConversion: 'default', // to sRGB, through the picture's own profile
       premultiplyAlpha: 'none',
     });
   } catch {
