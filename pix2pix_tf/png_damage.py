@@ -36,13 +36,15 @@ class _Layout(NamedTuple):
         chunks: (kind, contents, the whole of it) of each.
         height: of the picture.
         interlaced: whether its rows come in passes.
-        lines: where each line begins in the unpacked stream, and where the last one ends.
+        passes: (where it begins in the unpacked stream, bytes of a line, lines) of each.
+        size: bytes of the unpacked stream.
     """
 
     chunks: list
     height: int
     interlaced: bool
-    lines: np.ndarray
+    passes: list
+    size: int
 
     @property
     def stream(self):
@@ -66,7 +68,7 @@ def only_pixels(png):
     plain, chunks = _check(layout), layout.chunks
     if plain and chunks[-1][0] == b"IEND":
         return png[:8] + b"".join(whole for kind, _, whole in chunks if kind in _NEEDED)
-    pixels = _raw().decompress(_without_header(layout), int(layout.lines[-1]))
+    pixels = _raw().decompress(_without_header(layout), layout.size)
     before = [whole for kind, _, whole in chunks if kind in _NEEDED[:3]]
     stored = _chunk(b"IDAT", zlib.compress(pixels, 0))
     return png[:8] + b"".join(before) + stored + _chunk(b"IEND", b"")
@@ -91,22 +93,22 @@ def _layout(png):
             for x, y, across, down in _PASSES
         ]
     bits = depth * _CHANNELS[color]
-    lengths = [np.full(rows, 1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns]
-    lines = np.concatenate([[0], *lengths]).cumsum()
-    for number, (kind, _, _) in enumerate(chunks):
+    passes, size, has_palette = [], 0, color != _PALETTE
+    for columns, rows in sizes:
+        if columns and rows:
+            passes.append((size, 1 + (columns * bits + 7) // 8, rows))
+            size += passes[-1][1] * rows
+    for kind, _, _ in chunks:
         if kind[:1].isupper() and kind not in _NEEDED:  # what nobody may pass over
             name = kind.decode("latin-1")
             raise UnsupportedError(
                 f"PNG with a chunk {name!r} that is no part of the format is not supported; save "
                 "it as a plain PNG"
             )
-        if (
-            kind == b"IDAT"
-            and color == _PALETTE
-            and b"PLTE" not in [k for k, *_ in chunks[:number]]
-        ):
+        has_palette |= kind == b"PLTE"
+        if kind == b"IDAT" and not has_palette:
             raise DamagedError("damaged PNG: its palette is missing")
-    return _Layout(chunks, height, bool(interlaced), lines)
+    return _Layout(chunks, height, bool(interlaced), passes, size)
 
 
 def _check(layout):
@@ -115,9 +117,9 @@ def _check(layout):
         size = sum(_pieces(layout, inflater, layout.stream, 1 << 20))
     except zlib.error:
         return _check_damaged(layout)
-    if size < layout.lines[-1]:
+    if size < layout.size:
         raise _missing(layout, "truncated", size)
-    return inflater.eof and size == layout.lines[-1] and not inflater.unused_data
+    return inflater.eof and size == layout.size and not inflater.unused_data
 
 
 def _check_damaged(layout):
@@ -129,7 +131,7 @@ def _check_damaged(layout):
             size += length
     except zlib.error:
         pass
-    if size < layout.lines[-1]:
+    if size < layout.size:
         raise _missing(layout, "damaged", size)
     return False
 
@@ -141,7 +143,7 @@ def _pieces(layout, inflater, stream, step):
     for data in stream:
         for begin in range(0, len(data), given):  # what is left of it is copied for each piece
             some = data[begin : begin + given]
-            while some and not inflater.eof and size <= layout.lines[-1]:
+            while some and not inflater.eof and size <= layout.size:
                 piece = inflater.decompress(some, step)
                 _check_filters(layout, piece, size)
                 size += len(piece)
@@ -151,17 +153,20 @@ def _pieces(layout, inflater, stream, step):
 
 def _check_filters(layout, some, begin):
     """Whether the lines that begin in a piece of the unpacked stream do so with a filter."""
-    first, last = np.searchsorted(layout.lines[:-1], (begin, begin + len(some)))
-    filters = np.frombuffer(some, np.uint8)[layout.lines[first:last] - begin]
-    wrong = np.flatnonzero(filters >= _FILTERS)
-    if len(wrong):
-        raise _missing(layout, "damaged", layout.lines[first + wrong[0]])
+    values = np.frombuffer(some, np.uint8)
+    for start, length, rows in layout.passes:
+        first = max(0, -((start - begin) // length))
+        last = min(rows, -((start - begin - len(some)) // length))
+        filters = values[start + first * length - begin :: length][: max(0, last - first)]
+        wrong = np.flatnonzero(filters >= _FILTERS)
+        if len(wrong):
+            raise _missing(layout, "damaged", start + (first + int(wrong[0])) * length)
 
 
 def _missing(layout, word, size):
     """`DamagedError` of a picture of which so many bytes could be unpacked."""
-    lines = np.searchsorted(layout.lines, size, "right") - 1
-    rows = 0 if layout.interlaced else lines  # of passes, none is whole
+    # Of passes, none is whole.
+    rows = 0 if layout.interlaced else min(size // layout.passes[0][1], layout.height)
     start = "truncated:" if word == "truncated" else "damaged PNG: only the first"
     return DamagedError(f"{start} {rows} of {layout.height} rows could be read")
 

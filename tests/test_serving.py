@@ -227,6 +227,13 @@ def decode():
     return run
 
 
+def test_a_png_without_its_end(decode):
+    pixels = photograph(5, 7)
+    data = encoded(pixels, "PNG")
+    assert data.endswith(b"IEND\xaeB`\x82")
+    assert np.array_equal(decode(data[:-12]), pixels)
+
+
 @pytest.mark.parametrize(("data", "alpha"), KEYED.values(), ids=KEYED)
 def test_the_transparent_color_of_a_png(decode, data, alpha):
     image = decode(data)
