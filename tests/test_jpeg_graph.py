@@ -86,7 +86,7 @@ def test_data_that_ends_early(decode, kind, share):
     while data[cut - 1] == 0xFF:
         cut -= 1
     read = {0.3: 48 if kind != "progressive" else 0, 0.97: 144}[share]
-    for tail in (END, b"\xff\x66" + data[cut:]):
+    for tail in (END, b"\xff\x66" + END, b"\xff\x66" + data[cut:]):
         image, problem = decode(data[:cut] + tail)
         assert image.shape == (0, 0, 3)
         words = problem.split()
